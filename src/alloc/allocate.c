@@ -1,0 +1,156 @@
+/*
+ * allocate.c - see allocate.h.
+ *
+ *   up to 64 KiB       a slot of a slab, through the thread's cache
+ *   up to 2 MiB        a run of granules
+ *   beyond             a mapping
+ *
+ * If memory runs out, everything that xalloc itself holds back is given to the host
+ * and the request is tried once more.
+ *
+ * A signal handler that calls malloc while its thread is in here must not wait for
+ * a lock that the thread holds: `is_inside` tells, and the handler gets NULL.  (It is
+ * not allowed to call malloc at all, POSIX.1-2017, 2.4.3.)
+ */
+#include "alloc/allocate.h"
+
+#include <string.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/start.h"
+#include "arena/large.h"
+#include "config/options.h"
+#include "os/message.h"
+#include "page/huge.h"
+#include "thread/thread_cache.h"
+
+enum { JUNK_NEW = 0xa5 };
+
+enum zeroing { AS_IT_IS, ZEROED };
+
+struct request {
+    size_t size;
+    size_t alignment;
+    enum zeroing zeroing;
+};
+
+static void *
+small(struct xa_thread_state *state, unsigned size_class, size_t size)
+{
+    bool is_cached = state != NULL && size_class <= xa_start_cached_class_max;
+    struct xa_arena *arena = state != NULL ? state->arena : xa_arena_at(0);
+    void *object = is_cached ? xa_fast_pop(state, size_class) : NULL;
+    if (object != NULL)
+        return object;
+    xa_arena_note_request(arena, size_class, size);
+    if (is_cached)
+        return xa_thread_cache_refill(state, size_class);
+    return xa_arena_take(arena, size_class, &object, 1) == 1 ? object : NULL;
+}
+
+/* One try.  `*is_zeroed` on success: the memory reads as zeros. */
+static void *
+try(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
+{
+    unsigned size_class = xa_size_class_of_aligned(request->size, request->alignment);
+    *is_zeroed = false;
+    if (size_class != XA_CLASS_NONE)
+        return small(state, size_class, request->size);
+    if (request->size <= XA_LARGE_MAX_BYTES && request->alignment <= XA_CHUNK_BYTES / 2)
+        return xa_large_take(state == NULL ? xa_arena_at(0) : state->arena, request->size,
+            request->alignment, is_zeroed);
+    return xa_huge_take(request->size, request->alignment, is_zeroed);
+}
+
+/* Give the host everything back that no object is in; true if there was something. */
+static bool
+reclaim(struct xa_thread_state *state)
+{
+    if (state != NULL)
+        xa_thread_cache_flush(state);
+    size_t bytes = xa_arena_trim(0);
+    return bytes + xa_huge_purge(XA_HUGE_ALL) != 0;
+}
+
+static XA_COLD void
+fail(const struct request *request)
+{
+    (void)request;
+    if (xa_options.xmalloc)
+        xa_message_fatal(NULL, NULL,
+            "out of memory, and the option \"xmalloc\" makes that fatal. "
+            "Give the process more memory or leave \"xmalloc\" out.");
+}
+
+static void
+fill(void *object, const struct request *request, bool is_zeroed)
+{
+    bool wants_zeros = request->zeroing == ZEROED || xa_options.zero;
+    bool wants_junk = (xa_options.junk & XA_JUNK_ALLOC) != 0;
+    if (wants_zeros && !is_zeroed)
+        memset(object, 0, request->size);
+    else if (wants_junk && !wants_zeros)
+        memset(object, JUNK_NEW, xa_release_usable_bytes(object, "malloc"));
+}
+
+static void *
+allocate(const struct request *request)
+{
+    struct xa_thread_state *state = xa_start_thread();
+    bool is_zeroed;
+    if (request->size > PTRDIFF_MAX || (state != NULL && state->is_inside)) {
+        fail(request);
+        return NULL;
+    }
+    if (state != NULL)
+        state->is_inside = true;
+    void *object = try(state, request, &is_zeroed);
+    if (XA_UNLIKELY(object == NULL) && reclaim(state))
+        object = try(state, request, &is_zeroed);
+    if (state != NULL)
+        state->is_inside = false;
+    if (XA_UNLIKELY(object == NULL))
+        fail(request);
+    else if (request->zeroing == ZEROED || xa_start_cached_class_max == 0)
+        fill(object, request, is_zeroed);
+    return object;
+}
+
+/* Sizes between the tiny ones and the largest small one are popped here, without a frame. */
+void *
+xa_allocate_beyond(size_t size)
+{
+    size_t index = (size - 1) >> XA_SMALL_SHIFT;
+    if (XA_LIKELY(index < XA_SMALL_STEPS && size > XA_TINY_MAX_BYTES)) {
+        void *object = xa_fast_pop(xa_thread_self, xa_size_class_small[index]);
+        if (XA_LIKELY(object != NULL))
+            return object;
+    }
+    return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS});
+}
+
+void *
+xa_allocate_zeroed(size_t size)
+{
+    size_t index = (size - 1) >> XA_TINY_SHIFT;
+    if (XA_LIKELY(index < XA_TINY_STEPS)) {
+        void *object = xa_fast_pop(xa_thread_self, xa_thread_self->class_of[index]);
+        if (XA_LIKELY(object != NULL))
+            return memset(object, 0, size);
+    }
+    return allocate(&(struct request){size == 0 ? 1 : size, 1, ZEROED});
+}
+
+void *
+xa_allocate_aligned(size_t alignment, size_t size)
+{
+    if (size == 0)
+        size = 1;
+    unsigned size_class = xa_size_class_of_aligned(size, alignment);
+    if (XA_LIKELY(size_class != XA_CLASS_NONE)) {
+        void *object = xa_fast_pop(xa_thread_self, size_class);
+        if (XA_LIKELY(object != NULL))
+            return object;
+    }
+    return allocate(&(struct request){size, alignment, AS_IT_IS});
+}

@@ -1,0 +1,23 @@
+/*
+ * allocate.h - getting memory, by any way but the fast one.
+ *
+ * All return NULL if memory ran out or the size is impossible; errno is the
+ * caller's business.  A size of 0 is taken as 1.
+ */
+#ifndef XA_ALLOC_ALLOCATE_H
+#define XA_ALLOC_ALLOCATE_H
+
+#include <stddef.h>
+
+#include "base/annotate.h"
+
+/* The fast path missed, or the size is 0 or beyond the tiny ones. */
+XA_MUST_USE void *xa_allocate_beyond(size_t size);
+
+/* Memory that reads as zeros. */
+XA_MUST_USE void *xa_allocate_zeroed(size_t size);
+
+/* An address that is a multiple of `alignment`, a power of two. */
+XA_MUST_USE void *xa_allocate_aligned(size_t alignment, size_t size);
+
+#endif

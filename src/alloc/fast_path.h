@@ -1,0 +1,110 @@
+/*
+ * fast_path.h - malloc and free when the thread's cache answers.
+ *
+ * malloc: size → class by a table in the thread's state; take the object that
+ * tops[class] points at and move it up; a NULL there means that the magazine is
+ * empty.  free: address → class by the page map; store the pointer below tops[class]
+ * unless that is at its limit.  No lock, no atomic read-modify-write, no counter,
+ * and the object itself is not touched.
+ *
+ * Whatever is unusual looks like a miss: a thread's first call (its caches are the
+ * read-only empty ones), size 0, NULL, a large object, a foreign pointer (class 0 or
+ * a code whose cache is always full and empty).  And free() of the very object that
+ * was freed last goes there too, to be reported.
+ *
+ * The stores are relaxed atomics because the report reads tops[] of running
+ * threads; they cost nothing.  The signal fence keeps the order "slot, then top",
+ * which a forked child relies on (thread_cache.c).
+ */
+#ifndef XA_ALLOC_FAST_PATH_H
+#define XA_ALLOC_FAST_PATH_H
+
+#include "alloc/allocate.h"
+#include "alloc/release.h"
+#include "extent/page_map.h"
+#include "thread/thread_state.h"
+
+/*
+ * Tells the compiler nothing about a value, so that it neither keeps a copy nor
+ * computes an address from it that it could have used as an index: an instruction
+ * less each time (test/bench/instructions counts them).
+ */
+#define XA_FAST_OPAQUE(variable) __asm__("" : "+r"(variable))
+
+/* The next object of the thread's cache, or NULL. */
+XA_INLINE void *
+xa_fast_pop(struct xa_thread_state *self, size_t size_class)
+{
+    xa_slot *top = atomic_load_explicit(&self->tops[size_class], memory_order_relaxed);
+    void *object = *top;
+    XA_FAST_OPAQUE(size_class);
+    if (XA_LIKELY(object != NULL))
+        atomic_store_explicit(&self->tops[size_class], top + 1, memory_order_relaxed);
+    return object;
+}
+
+/*
+ * What malloc returns, or NULL on a miss.  Callers that do something after
+ * xa_allocate_beyond() (set errno, throw) put both into a function out of line: else
+ * the size has to survive the call, and the hit would pay for saving it.
+ */
+XA_INLINE void *
+xa_fast_take(size_t size)
+{
+    struct xa_thread_state *self = xa_thread_self;
+    /* 0 wraps around, out of the table. */
+    size_t index = (size - 1) >> XA_TINY_SHIFT;
+    XA_FAST_OPAQUE(index);
+    if (XA_LIKELY(index < XA_TINY_STEPS))
+        return xa_fast_pop(self, self->class_of[index]);
+    return NULL;
+}
+
+XA_INLINE void *
+xa_fast_malloc(size_t size)
+{
+    void *object = xa_fast_take(size);
+    return XA_LIKELY(object != NULL) ? object : xa_allocate_beyond(size);
+}
+
+XA_INLINE void
+xa_fast_free(void *pointer)
+{
+    size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
+    if (XA_UNLIKELY(granule >= atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed)))
+        goto beyond;
+    size_t size_class =
+        atomic_load_explicit(&xa_page_map.classes[granule], memory_order_relaxed);
+    struct xa_thread_state *self = xa_thread_self;
+    xa_slot *top = atomic_load_explicit(&self->tops[size_class], memory_order_relaxed);
+    if (XA_UNLIKELY(top == self->limits[size_class] || *top == pointer))
+        goto beyond;
+    top[-1] = pointer;
+    atomic_signal_fence(memory_order_release);
+    XA_FAST_OPAQUE(size_class);
+    atomic_store_explicit(&self->tops[size_class], top - 1, memory_order_relaxed);
+    return;
+beyond:
+    xa_release_beyond(pointer);
+}
+
+/* Bytes of a small object, or 0 for any other pointer. */
+XA_INLINE size_t
+xa_fast_small_bytes(const void *pointer)
+{
+    /* Row 0 of the table, and those of large and huge objects, are all zeros. */
+    return xa_size_class_table[xa_page_map_class((uintptr_t)pointer)].object_bytes;
+}
+
+/*
+ * The size is not trusted: it would save a look-up, and a program that gets it
+ * wrong would put an object into the cache of another class.
+ */
+XA_INLINE void
+xa_fast_free_sized(void *pointer, size_t size)
+{
+    (void)size;
+    xa_fast_free(pointer);
+}
+
+#endif

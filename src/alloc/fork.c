@@ -1,0 +1,47 @@
+/*
+ * fork.c - fork() takes nothing and waits for nobody.
+ *
+ * Allocators that take all their locks before a fork deadlock with libc, whose
+ * fork() takes the locks of stdio after our handler: a thread that holds a stdio
+ * lock and allocates under it waits for ours, while we wait for its.  They also hang
+ * when fork() is called by a signal handler that interrupted malloc.  So nothing is
+ * done before a fork, and the child sorts out what it finds.
+ *
+ * What it finds is a consistent cut: the kernel makes the parent's pages read-only
+ * before it copies their table, and a thread that writes then stops at that store
+ * until the copy is done.  The child therefore has a prefix of every thread's
+ * stores, in program order.  Hence a lock that reads as free guards data that is
+ * whole, and:
+ *
+ *   lock free                     nothing to do
+ *   held by the forking thread    a signal handler forked: the section it interrupted
+ *                                 will be finished, in both processes
+ *   held by another thread        it does not exist here.  Bins and page heaps are
+ *                                 set aside: what lives in them stays valid, and
+ *                                 nothing new is put there.  Lists that change by
+ *                                 a single store are whole; their locks are freed.
+ *
+ * Caches of the other threads are adopted one by one when the child next needs
+ * memory (thread_cache.c).
+ *
+ * os/fork_watch.c sees to it that this runs before the child's first wait for a lock.
+ */
+#include "alloc/fork.h"
+
+#include "arena/arena.h"
+#include "extent/metadata.h"
+#include "extent/region.h"
+#include "page/huge.h"
+#include "page/window.h"
+#include "thread/thread_state.h"
+
+void
+xa_fork_in_child(void)
+{
+    xa_metadata_reset_in_child();
+    xa_region_reset_in_child();
+    xa_window_reset_in_child();
+    xa_huge_reset_in_child();
+    xa_arena_reset_in_child();
+    xa_thread_state_reset_in_child();
+}

@@ -1,0 +1,10 @@
+/*
+ * fork.h - what a child process has to do before it goes on.
+ */
+#ifndef XA_ALLOC_FORK_H
+#define XA_ALLOC_FORK_H
+
+/* Make the heap usable in a child: set aside what another thread was changing. */
+void xa_fork_in_child(void);
+
+#endif

@@ -1,0 +1,181 @@
+/*
+ * release.c - see release.h.
+ *
+ * The one door from a program's pointer to what we know of it is verdict_on(): it
+ * may be asked of any address, reads nothing but our own records, and its checks
+ * stay in release builds.  A pointer that was certainly misused (inside an object,
+ * freed twice) ends the process, since the heap can no longer be trusted; one that
+ * was never ours is reported once, and left alone.
+ */
+#include "alloc/release.h"
+
+#include <string.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/start.h"
+#include "arena/large.h"
+#include "arena/slab.h"
+#include "config/options.h"
+#include "os/message.h"
+#include "page/huge.h"
+#include "thread/thread_cache.h"
+
+enum { JUNK_FREED = 0x5a };
+
+enum verdict {
+    LIVE_SMALL, /* or in a cache: that is found later */
+    LIVE_LARGE,
+    LIVE_HUGE,
+    INSIDE,
+    ALREADY_FREE,
+    FOREIGN,
+};
+
+/* The class map says nothing of this address, or not enough: look at the region. */
+static enum verdict
+verdict_by_region(uintptr_t address)
+{
+    size_t granule = xa_page_map_granule_of(address);
+    struct xa_region *region = xa_page_map_region(granule / XA_CHUNK_GRANULES);
+    if (region == NULL)
+        return FOREIGN;
+    size_t first = (size_t)region->slot * XA_CHUNK_GRANULES;
+    if (region->kind == XA_REGION_HUGE)
+        return xa_page_map_class(xa_page_map_address_of(first)) == XA_CLASS_HUGE ? INSIDE
+                                                                                 : ALREADY_FREE;
+    const struct xa_chunk *chunk = (const struct xa_chunk *)region;
+    unsigned bit = (unsigned)(granule % XA_CHUNK_GRANULES);
+    if (bit >= chunk->mapped_granules)
+        return FOREIGN;
+    return xa_bitmap_has(&chunk->free, bit) ? ALREADY_FREE : INSIDE;
+}
+
+static enum verdict
+verdict_on(uintptr_t address)
+{
+    unsigned size_class = xa_page_map_class(address);
+    if (size_class == XA_CLASS_NONE)
+        return verdict_by_region(address);
+    if (size_class <= XA_SMALL_CLASSES) {
+        unsigned slot;
+        switch (xa_slab_look(xa_slab_of(address), address, &slot)) {
+        case XA_SLAB_INSIDE: return INSIDE;
+        case XA_SLAB_FREE: return ALREADY_FREE;
+        case XA_SLAB_TAKEN: return LIVE_SMALL;
+        }
+    }
+    if (address % XA_GRANULE_BYTES != 0)
+        return INSIDE;
+    return size_class == XA_CLASS_LARGE ? LIVE_LARGE : LIVE_HUGE;
+}
+
+/* Say what is wrong with the pointer; comes back only for foreign ones. */
+static XA_COLD void
+complain(const char *call, const void *pointer, enum verdict verdict)
+{
+    static _Atomic bool has_complained;
+    if (verdict == INSIDE)
+        xa_message_fatal(
+            call, pointer, "inside an object. Free the pointer that malloc returned.");
+    if (verdict == ALREADY_FREE)
+        xa_message_fatal(
+            call, pointer, "already free. Look for a second free of the same pointer.");
+    if (xa_options.abort_on_foreign || xa_options.abort)
+        xa_message_fatal(call, pointer,
+            "not from xalloc. Look for memory that another allocator or the stack gave out.");
+    /* Relaxed: only the number of lines depends on it. */
+    if (!atomic_exchange_explicit(&has_complained, true, memory_order_relaxed))
+        xa_message_pointer(call, pointer,
+            "not from xalloc, left alone (further ones silently). "
+            "Look for memory that another allocator or the stack gave out.");
+}
+
+static void
+free_small(void *pointer, unsigned size_class)
+{
+    struct xa_thread_state *state = xa_start_thread();
+    if (state == NULL || size_class > xa_start_cached_class_max) {
+        (void)xa_arena_return(size_class, &pointer, 1, XA_ARENA_WAIT);
+        return;
+    }
+    xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
+    if (*top == pointer)
+        complain("free", pointer, ALREADY_FREE);
+    /* A signal handler in the middle of our own work: the object is lost, not the process. */
+    if (state->is_inside)
+        return;
+    state->is_inside = true;
+    xa_thread_cache_overflow(state, size_class, pointer);
+    state->is_inside = false;
+}
+
+/* Large and huge objects: of several threads that free one, the page map serves the first. */
+static void
+free_whole(void *pointer, unsigned size_class)
+{
+    struct xa_thread_state *state = xa_start_thread();
+    uintptr_t address = (uintptr_t)pointer;
+    if (state != NULL && state->is_inside)
+        return;
+    if (xa_page_map_take_class(xa_page_map_granule_of(address)) != size_class) {
+        complain("free", pointer, ALREADY_FREE);
+        return;
+    }
+    if (state != NULL)
+        state->is_inside = true;
+    if (size_class == XA_CLASS_LARGE)
+        xa_large_return(address);
+    else
+        xa_huge_return(xa_huge_of(address));
+    if (state != NULL)
+        state->is_inside = false;
+}
+
+static bool
+wants_junk(void)
+{
+    return (xa_options.junk & XA_JUNK_FREE) != 0;
+}
+
+void
+xa_release_beyond(void *pointer)
+{
+    if (pointer == NULL)
+        return;
+    unsigned size_class = xa_page_map_class((uintptr_t)pointer);
+    bool is_small = size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES;
+    /* Small objects are looked at when a cache gives them back to their slab. */
+    if (is_small && !wants_junk()) {
+        free_small(pointer, size_class);
+        return;
+    }
+    enum verdict verdict = verdict_on((uintptr_t)pointer);
+    if (verdict >= INSIDE) {
+        complain("free", pointer, verdict);
+        return;
+    }
+    if (wants_junk())
+        memset(pointer, JUNK_FREED, xa_release_usable_bytes(pointer, "free"));
+    if (is_small)
+        free_small(pointer, size_class);
+    else
+        free_whole(pointer, size_class);
+}
+
+size_t
+xa_release_usable_bytes(const void *pointer, const char *call)
+{
+    uintptr_t address = (uintptr_t)pointer;
+    unsigned size_class = xa_page_map_class(address);
+    if (XA_LIKELY(size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES))
+        return xa_size_class_table[size_class].object_bytes;
+    if (pointer == NULL)
+        return 0;
+    enum verdict verdict = verdict_on(address);
+    if (verdict == LIVE_LARGE)
+        return xa_large_usable_bytes(address);
+    if (verdict == LIVE_HUGE)
+        return xa_huge_of(address)->bytes;
+    complain(call, pointer, verdict);
+    return 0;
+}

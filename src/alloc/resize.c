@@ -1,0 +1,52 @@
+/*
+ * resize.c - see resize.h.
+ *
+ * An object stays where it is if the new size fits and does not waste more than
+ * half of it; large runs and mappings shrink and grow in place where they can.
+ * Everything else is a copy.
+ */
+#include "alloc/resize.h"
+
+#include <string.h>
+
+#include "alloc/fast_path.h"
+#include "arena/large.h"
+#include "page/huge.h"
+
+/* Resize without copying by hand; NULL if that cannot be done. */
+static void *
+without_copy(void *pointer, size_t usable, size_t size)
+{
+    uintptr_t address = (uintptr_t)pointer;
+    switch (xa_page_map_class(address)) {
+    case XA_CLASS_LARGE:
+        if (size > XA_SMALL_MAX_BYTES && size <= XA_LARGE_MAX_BYTES &&
+            xa_large_resize(address, size))
+            return pointer;
+        break;
+    case XA_CLASS_HUGE:
+        if (size > XA_LARGE_MAX_BYTES && size <= PTRDIFF_MAX)
+            return xa_huge_resize(xa_huge_of(address), size);
+        break;
+    default:
+        break;
+    }
+    return xa_resize_fits(usable, size) ? pointer : NULL;
+}
+
+void *
+xa_resize(void *pointer, size_t size)
+{
+    size_t usable = xa_release_usable_bytes(pointer, "realloc");
+    if (usable == 0)
+        return NULL;
+    void *same = without_copy(pointer, usable, size);
+    if (same != NULL)
+        return same;
+    void *object = xa_fast_malloc(size);
+    if (object == NULL)
+        return NULL;
+    memcpy(object, pointer, size < usable ? size : usable);
+    xa_fast_free(pointer);
+    return object;
+}

@@ -1,0 +1,26 @@
+/*
+ * resize.h - realloc's rules.
+ */
+#ifndef XA_ALLOC_RESIZE_H
+#define XA_ALLOC_RESIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/annotate.h"
+
+/* True if an object of `usable` bytes is a good place for `size`: at most half is wasted. */
+static inline bool
+xa_resize_fits(size_t usable, size_t size)
+{
+    return size <= usable && size >= usable / 2;
+}
+
+/*
+ * Change the size of a live object, by moving it if need be.  Neither is NULL or 0.
+ * NULL if memory ran out or the pointer is not ours (then with a message); the
+ * object is as before.
+ */
+XA_MUST_USE void *xa_resize(void *pointer, size_t size);
+
+#endif

@@ -1,0 +1,225 @@
+/*
+ * start.c - see start.h.
+ *
+ * The first call may come from the loader, before libc is up and before any
+ * constructor ran, and what it calls may be another library's, preloaded like us,
+ * that allocates in turn.  So everything here works on data that is valid from the
+ * start, and calls of libc but two kinds: reading the auxiliary vector, and making
+ * the key that tells of a thread's end.
+ *
+ * Settings come from four places; a later one overrides an earlier one: what is
+ * built in, the program's own `xalloc_conf`, /etc/xalloc.conf, XALLOC_CONF.
+ */
+#include "alloc/start.h"
+
+#include "alloc/fork.h"
+#include "arena/arena.h"
+#include "config/options.h"
+#include "extent/metadata.h"
+#include "os/cpu_count.h"
+#include "os/fork_watch.h"
+#include "os/lock.h"
+#include "os/message.h"
+#include "os/os.h"
+#include "os/thread_exit.h"
+#include "thread/thread_cache.h"
+
+enum {
+    ARENAS_ONE_A_CPU = 4, /* up to here an arena for each processor, */
+    CPUS_AN_ARENA = 8,    /* beyond it one for so many */
+    CONFIG_FILE_BYTES = 4096,
+};
+
+#define CONFIG_FILE "/etc/xalloc.conf"
+
+/* A program may define its own. */
+XA_EXPORT XA_WEAK const char *xalloc_conf = NULL;
+
+unsigned xa_start_cached_class_max;
+
+static struct {
+    struct xa_lock lock;
+    _Atomic bool is_ready;
+    bool has_environment;  /* [i] it has been read */
+    _Atomic bool has_threads; /* [a] a second thread has come */
+} start = {.lock.rank = XA_LOCK_RANK_INIT};
+
+static void
+report_option(void *context, const char *line)
+{
+    (void)context;
+    xa_message_pointer(NULL, NULL, line + sizeof "xalloc: " - 1);
+}
+
+static bool
+read_file(void)
+{
+    char text[CONFIG_FILE_BYTES];
+    long bytes = xa_os_read_file(CONFIG_FILE, text, sizeof text - 1);
+    if (bytes < 0)
+        return true;
+    text[bytes] = '\0';
+    return xa_options_parse(&xa_options, text, CONFIG_FILE, report_option, NULL);
+}
+
+static void
+stop_if_wrong(bool all_right)
+{
+    if (!all_right && xa_options.abort_conf)
+        xa_message_fatal(NULL, NULL,
+            "stopped because of a wrong option, as \"abort_conf\" asks. "
+            "Mend the option or leave \"abort_conf\" out.");
+}
+
+static void
+read_environment(void)
+{
+    if (start.has_environment || !xa_os_environment_is_ready())
+        return;
+    start.has_environment = true;
+    bool all_right = xa_options_apply_arena_max(
+        &xa_options, xa_os_environment("MALLOC_ARENA_MAX"), report_option, NULL);
+    all_right &= xa_options_parse(
+        &xa_options, xa_os_environment("XALLOC_CONF"), "XALLOC_CONF", report_option, NULL);
+    stop_if_wrong(all_right);
+}
+
+/* What follows from the options. */
+static void
+apply_options(void)
+{
+    atomic_store_explicit(
+        &xa_page_heap_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
+    bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE;
+    xa_start_cached_class_max = 0;
+    if (xa_options.thread_cache && is_plain)
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+            if (xa_size_class_table[c].object_bytes <= xa_options.thread_cache_max_bytes)
+                xa_start_cached_class_max = c;
+}
+
+static unsigned
+arena_count(void)
+{
+    unsigned count = xa_options.narenas;
+    if (count == 0) {
+        count = xa_cpu_count_usable(2);
+        if (count > ARENAS_ONE_A_CPU)
+            count = ARENAS_ONE_A_CPU + (count - ARENAS_ONE_A_CPU) / CPUS_AN_ARENA;
+    }
+    if (xa_options.arena_cap != 0 && count > xa_options.arena_cap)
+        count = xa_options.arena_cap;
+    return count < XA_ARENAS_MAX ? count : XA_ARENAS_MAX;
+}
+
+static void
+at_thread_exit(void *argument)
+{
+    struct xa_thread_state *state = argument;
+    /* Destructors of other keys may still free and allocate: end in the last round only. */
+    if (++state->exit_round < XA_THREAD_EXIT_ROUNDS) {
+        xa_thread_exit_arm(state);
+        return;
+    }
+    xa_thread_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_ended;
+    xa_thread_cache_flush(state);
+    xa_arena_leave(state->arena);
+    xa_thread_state_return(state);
+}
+
+/* A page that nothing else is in; 0 if there is none. */
+static uintptr_t
+page_for_watch(void)
+{
+    size_t page = xa_os_facts.page_bytes;
+    if (page > XA_METADATA_PAGE_BYTES)
+        return xa_os_map_anywhere(page);
+    return (uintptr_t)xa_metadata_take(XA_METADATA_PAGE_BYTES);
+}
+
+/*
+ * The process's first thread lives as long as the process, as a rule.  With the
+ * second one begins what only threads need; should the first end early all the same,
+ * it will have asked for notice at its next slow path.
+ */
+static void
+begin_thread(struct xa_thread_state *state)
+{
+    static _Atomic bool has_first;
+    if (!atomic_exchange_explicit(&has_first, true, memory_order_relaxed)) {
+        state->is_first = true;
+        return;
+    }
+    atomic_store_explicit(&start.has_threads, true, memory_order_relaxed);
+    xa_thread_exit_arm(state);
+    xa_fork_watch_begin(xa_fork_in_child);
+}
+
+/* The first thread is no longer alone. */
+static XA_COLD void
+join_threads(struct xa_thread_state *state)
+{
+    if (!atomic_load_explicit(&start.has_threads, memory_order_relaxed))
+        return;
+    state->is_first = false;
+    xa_thread_exit_arm(state);
+}
+
+void
+xa_start_process(void)
+{
+    /* Acquire: whoever finds it ready finds all that it stands for. */
+    if (XA_LIKELY(atomic_load_explicit(&start.is_ready, memory_order_acquire)))
+        return;
+    xa_lock_lock(&start.lock);
+    if (!atomic_load_explicit(&start.is_ready, memory_order_relaxed)) {
+        xa_os_init();
+        xa_size_class_init(xa_os_facts.page_bytes);
+        bool all_right =
+            xa_options_parse(&xa_options, xalloc_conf, "xalloc_conf", report_option, NULL);
+        all_right &= read_file();
+        stop_if_wrong(all_right);
+        read_environment();
+        apply_options();
+        xa_arena_init(arena_count());
+        xa_thread_exit_init(at_thread_exit);
+        xa_fork_watch_prepare(page_for_watch());
+        atomic_store_explicit(&start.is_ready, true, memory_order_release);
+    }
+    xa_lock_unlock(&start.lock);
+}
+
+void
+xa_start_read_environment(void)
+{
+    xa_start_process();
+    xa_lock_lock(&start.lock);
+    bool had = start.has_environment;
+    read_environment();
+    if (!had)
+        apply_options();
+    xa_lock_unlock(&start.lock);
+}
+
+struct xa_thread_state *
+xa_start_thread(void)
+{
+    struct xa_thread_state *state = xa_thread_self;
+    xa_fork_watch_check();
+    if (XA_LIKELY(xa_thread_state_is_real(state))) {
+        if (XA_UNLIKELY(state->is_first))
+            join_threads(state);
+        return state;
+    }
+    xa_start_process();
+    if (state == &xa_thread_state_ended)
+        return NULL;
+    state = xa_thread_state_take();
+    if (state == NULL)
+        return NULL;
+    state->arena = xa_arena_assign();
+    /* From here on the thread can allocate: what follows may do so. */
+    xa_thread_self = state;
+    begin_thread(state);
+    return state;
+}

@@ -1,0 +1,27 @@
+/*
+ * start.h - the first call of a process and of a thread.
+ */
+#ifndef XA_ALLOC_START_H
+#define XA_ALLOC_START_H
+
+#include "thread/thread_state.h"
+
+/* [c] The largest size class that thread caches keep; 0 if they are off. */
+extern unsigned xa_start_cached_class_max;
+
+/* Make the process ready.  May be called at any time, by any thread, again and again. */
+void xa_start_process(void);
+
+/*
+ * Read the environment if it was not there at the first call: a program's loader
+ * may allocate before libc knows it.  Called once more when libc is up.
+ */
+void xa_start_read_environment(void);
+
+/*
+ * The calling thread's state, made now if it is its first call.  NULL if it has
+ * none: the thread is ending, or memory ran out; it then works without a cache.
+ */
+struct xa_thread_state *xa_start_thread(void);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * init.c - what happens when the library is loaded and when the process ends.
+ *
+ * Nothing here is needed for malloc to work: the first call of it starts
+ * everything (alloc/start.c).  This is what has to wait until libc is up.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+
+#include "alloc/start.h"
+#include "config/options.h"
+#include "control/report.h"
+#include "os/os.h"
+
+static void
+at_signal(int number)
+{
+    (void)number;
+    int saved = errno;
+    xa_report_at_signal();
+    errno = saved;
+}
+
+static void
+install_signal(void)
+{
+    if (xa_options.stats_signal == 0)
+        return;
+    struct sigaction action = {.sa_handler = at_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(xa_options.stats_signal, &action, NULL);
+}
+
+__attribute__((constructor)) static void
+at_load(void)
+{
+    int saved = errno;
+    xa_start_read_environment();
+    install_signal();
+    if (xa_options.stats_print)
+        xa_os_keep_error();
+    errno = saved;
+}
+
+__attribute__((destructor)) static void
+at_end(void)
+{
+    if (xa_options.stats_print)
+        xa_report_at_exit();
+}

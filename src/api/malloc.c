@@ -1,0 +1,205 @@
+/*
+ * malloc.c - the C library's allocation functions, and glibc's other names for them.
+ *
+ * The only place where errno is set.  What the functions promise stands in
+ * include/xalloc/xalloc.h.
+ */
+#include <errno.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/resize.h"
+#include "alloc/start.h"
+#include "base/bits.h"
+#include "config/options.h"
+#include "os/message.h"
+#include "os/os.h"
+#include "xalloc/xalloc.h"
+
+/* All that is not static here is the public interface. */
+#pragma GCC visibility push(default)
+
+/* A failure's result, with errno. */
+static XA_COLD void *
+fail(int error)
+{
+    errno = error;
+    return NULL;
+}
+
+static XA_NOINLINE void *
+malloc_after_miss(size_t size)
+{
+    void *pointer = xa_allocate_beyond(size);
+    return XA_LIKELY(pointer != NULL) ? pointer : fail(ENOMEM);
+}
+
+void *
+malloc(size_t size)
+{
+    void *pointer = xa_fast_take(size);
+    return XA_LIKELY(pointer != NULL) ? pointer : malloc_after_miss(size);
+}
+
+void
+free(void *pointer)
+{
+    xa_fast_free(pointer);
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (XA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
+        return fail(ENOMEM);
+    void *pointer = xa_allocate_zeroed(bytes);
+    if (XA_UNLIKELY(pointer == NULL))
+        return fail(ENOMEM);
+    return pointer;
+}
+
+/* realloc(pointer, 0) of an object, as the option says; glibc frees it. */
+static XA_COLD void *
+resize_to_nothing(void *pointer)
+{
+    if (xa_options.zero_realloc == XA_ZERO_REALLOC_ABORT)
+        xa_message_fatal("realloc", pointer,
+            "called with size 0, which the option \"zero_realloc\" forbids. Call free instead.");
+    if (xa_options.zero_realloc == XA_ZERO_REALLOC_ALLOC) {
+        void *result = xa_resize(pointer, 1);
+        return result != NULL ? result : fail(ENOMEM);
+    }
+    xa_fast_free(pointer);
+    return NULL;
+}
+
+void *
+realloc(void *pointer, size_t size)
+{
+    size_t usable = xa_fast_small_bytes(pointer);
+    /* 0 wraps around and is never below. */
+    if (XA_LIKELY(size - 1 < usable && xa_resize_fits(usable, size)))
+        return pointer;
+    if (pointer == NULL)
+        return malloc(size);
+    if (XA_UNLIKELY(size == 0))
+        return resize_to_nothing(pointer);
+    void *result = xa_resize(pointer, size);
+    if (XA_UNLIKELY(result == NULL))
+        return fail(ENOMEM);
+    return result;
+}
+
+void *
+reallocarray(void *pointer, size_t count, size_t size)
+{
+    size_t bytes;
+    if (XA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
+        return fail(ENOMEM);
+    return realloc(pointer, bytes);
+}
+
+static void *
+aligned(size_t alignment, size_t size)
+{
+    void *pointer = xa_allocate_aligned(alignment, size);
+    if (XA_UNLIKELY(pointer == NULL))
+        return fail(ENOMEM);
+    return pointer;
+}
+
+void *
+aligned_alloc(size_t alignment, size_t size)
+{
+    if (XA_UNLIKELY(!xa_bits_is_power_of_two(alignment)))
+        return fail(EINVAL);
+    return aligned(alignment, size);
+}
+
+int
+posix_memalign(void **result, size_t alignment, size_t size)
+{
+    if (!xa_bits_is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
+        return EINVAL;
+    void *pointer = xa_allocate_aligned(alignment, size);
+    if (pointer == NULL)
+        return ENOMEM;
+    *result = pointer;
+    return 0;
+}
+
+void *
+memalign(size_t alignment, size_t size)
+{
+    if (alignment > SIZE_MAX / 2 + 1)
+        return fail(EINVAL);
+    return aligned((size_t)xa_bits_ceil_power(alignment), size);
+}
+
+/* The page size is known once the process has started. */
+static size_t
+page_bytes(void)
+{
+    xa_start_process();
+    return xa_os_facts.page_bytes;
+}
+
+void *
+valloc(size_t size)
+{
+    return aligned(page_bytes(), size);
+}
+
+void *
+pvalloc(size_t size)
+{
+    size_t page = page_bytes();
+    if (size > SIZE_MAX - page)
+        return fail(ENOMEM);
+    return aligned(page, size == 0 ? page : xa_bits_align_up(size, page));
+}
+
+void
+cfree(void *pointer)
+{
+    xa_fast_free(pointer);
+}
+
+void
+free_sized(void *pointer, size_t size)
+{
+    xa_fast_free_sized(pointer, size);
+}
+
+void
+free_aligned_sized(void *pointer, size_t alignment, size_t size)
+{
+    (void)alignment;
+    xa_fast_free_sized(pointer, size);
+}
+
+size_t
+malloc_usable_size(void *pointer)
+{
+    size_t bytes = xa_fast_small_bytes(pointer);
+    if (XA_LIKELY(bytes != 0))
+        return bytes;
+    return xa_release_usable_bytes(pointer, "malloc_usable_size");
+}
+
+/*
+ * glibc's own names for its functions: programs and libraries that call these must
+ * not reach another heap.  The aliases have none of the attributes that glibc's
+ * header gives the originals; that is what the compiler would warn of.
+ */
+#pragma GCC diagnostic ignored "-Wmissing-attributes"
+void *__libc_malloc(size_t size) XA_ALIAS(malloc);
+void *__libc_calloc(size_t count, size_t size) XA_ALIAS(calloc);
+void *__libc_realloc(void *pointer, size_t size) XA_ALIAS(realloc);
+void __libc_free(void *pointer) XA_ALIAS(free);
+void __libc_cfree(void *pointer) XA_ALIAS(cfree);
+void *__libc_memalign(size_t alignment, size_t size) XA_ALIAS(memalign);
+void *__libc_valloc(size_t size) XA_ALIAS(valloc);
+void *__libc_pvalloc(size_t size) XA_ALIAS(pvalloc);
+int __posix_memalign(void **result, size_t alignment, size_t size)
+    XA_ALIAS(posix_memalign);

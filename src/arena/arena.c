@@ -1,0 +1,327 @@
+/*
+ * arena.c - the arenas, and the ways of objects between caches and slabs.
+ *
+ * Arenas divide the locks among the threads; memory is no thread's own.  There are
+ * as many as processors up to four, and one more for each eight beyond.  The first
+ * is static and costs a small program only the cache lines that it uses; the
+ * others are made when a thread is given them, and stay.
+ *
+ *   thread cache ── full magazine ──► depot of (arena, class): seven slots
+ *        ▲                              │ no slot free
+ *        │                              ▼
+ *        │                            its stack ──► reserve of the bin (under its lock)
+ *        │                                            │ beyond the bound
+ *        └── magazine, or a few objects ──            ▼
+ *                              slabs of the objects' own bins ──► page heap
+ *
+ * Objects of any arena may be in a depot: an object finds its bin by its slab's
+ * record.  Giving back never waits: where a bin's lock is busy, the magazine stays
+ * in the depot.  Only when a stack holds PATIENCE_FACTOR times its bound does the
+ * thread wait, so that memory stays bounded whatever the scheduler does.
+ *
+ * Locking: ARENAS guards the making of arenas and of bins' constants.
+ */
+#include "arena/arena.h"
+
+#include "arena/slab.h"
+#include "base/assert.h"
+#include "extent/metadata.h"
+
+enum {
+    RESERVE_OBJECTS_MAX = 16 * XA_MAGAZINE_OBJECTS_MAX,
+    RESERVE_BYTES_MAX = 256 * 1024,
+    PATIENCE_FACTOR = 8,
+};
+
+static struct {
+    struct xa_lock lock;
+    unsigned limit; /* [c] */
+} arenas = {.lock.rank = XA_LOCK_RANK_ARENAS};
+
+/* [a] Published complete. */
+static _Atomic(struct xa_arena *) table[XA_ARENAS_MAX];
+
+static struct xa_arena first_arena XA_CACHE_ALIGNED;
+
+static void
+init(struct xa_arena *arena, unsigned index)
+{
+    arena->index = (uint16_t)index;
+    xa_page_heap_init(&arena->heap, (uint16_t)index);
+    /* Release: whoever finds the arena finds it complete. */
+    atomic_store_explicit(&table[index], arena, memory_order_release);
+}
+
+void
+xa_arena_init(unsigned limit)
+{
+    xa_assert(limit >= 1 && limit <= XA_ARENAS_MAX);
+    arenas.limit = limit;
+    init(&first_arena, 0);
+}
+
+struct xa_arena *
+xa_arena_at(unsigned index)
+{
+    if (index >= XA_ARENAS_MAX)
+        return NULL;
+    return atomic_load_explicit(&table[index], memory_order_acquire);
+}
+
+unsigned
+xa_arena_limit(void)
+{
+    return arenas.limit;
+}
+
+/* The arena of this index, made now if need be; the first one if memory ran out. */
+static struct xa_arena *
+make(unsigned index)
+{
+    xa_lock_lock(&arenas.lock);
+    struct xa_arena *arena = xa_arena_at(index);
+    if (arena == NULL) {
+        arena = xa_metadata_take(sizeof *arena);
+        if (arena != NULL)
+            init(arena, index);
+    }
+    xa_lock_unlock(&arenas.lock);
+    return arena != NULL ? arena : &first_arena;
+}
+
+struct xa_arena *
+xa_arena_assign(void)
+{
+    unsigned best = 0;
+    uint32_t fewest = UINT32_MAX;
+    for (unsigned i = 0; i < arenas.limit && fewest > 0; i++) {
+        struct xa_arena *arena = xa_arena_at(i);
+        /* A number that others change meanwhile: near enough for a choice. */
+        uint32_t threads =
+            arena == NULL ? 0 : atomic_load_explicit(&arena->threads, memory_order_relaxed);
+        if (threads < fewest) {
+            fewest = threads;
+            best = i;
+        }
+    }
+    struct xa_arena *arena = xa_arena_at(best);
+    if (arena == NULL)
+        arena = make(best);
+    atomic_fetch_add_explicit(&arena->threads, 1, memory_order_relaxed);
+    return arena;
+}
+
+void
+xa_arena_leave(struct xa_arena *arena)
+{
+    atomic_fetch_sub_explicit(&arena->threads, 1, memory_order_relaxed);
+}
+
+static struct xa_bin *
+bin_of(struct xa_arena *arena, unsigned size_class)
+{
+    struct xa_bin *bin = &arena->bins[size_class];
+    if (XA_UNLIKELY(!atomic_load_explicit(&bin->is_ready, memory_order_acquire))) {
+        xa_lock_lock(&arenas.lock);
+        if (!atomic_load_explicit(&bin->is_ready, memory_order_relaxed))
+            xa_bin_init(bin, arena->index, size_class);
+        xa_lock_unlock(&arenas.lock);
+    }
+    return bin;
+}
+
+/* A new slab for the bin; XA_GRANULE_NONE if memory ran out. */
+static uint32_t
+make_slab(struct xa_arena *arena, const struct xa_bin *bin)
+{
+    unsigned granules = xa_size_class_table[bin->size_class].granules;
+    bool is_zeroed;
+    uint32_t granule =
+        xa_page_heap_take(&arena->heap, XA_RUN_FOR_SLAB, granules, 1, &is_zeroed);
+    if (granule == XA_GRANULE_NONE)
+        return granule;
+    if (xa_slab_init(granule, bin->size_class, arena->index, bin->generation))
+        return granule;
+    xa_page_heap_return(&arena->heap, XA_RUN_FOR_SLAB, granule, granules, 0);
+    return XA_GRANULE_NONE;
+}
+
+unsigned
+xa_arena_take(struct xa_arena *arena, unsigned size_class, void **objects, unsigned count)
+{
+    struct xa_bin *bin = bin_of(arena, size_class);
+    xa_lock_lock(&bin->lock);
+    unsigned taken = xa_bin_take(bin, objects, count);
+    xa_lock_unlock(&bin->lock);
+    if (taken > 0)
+        return taken;
+    uint32_t granule = make_slab(arena, bin);
+    xa_lock_lock(&bin->lock);
+    if (granule != XA_GRANULE_NONE)
+        xa_bin_add_slab(bin, granule);
+    /* Without a slab of our own, another thread may have freed something meanwhile. */
+    taken = xa_bin_take(bin, objects, count);
+    xa_lock_unlock(&bin->lock);
+    return taken;
+}
+
+/* Empty slabs go back to the page heap they came from. */
+static void
+release(struct xa_arena *arena, const struct xa_bin_released *released, unsigned size_class)
+{
+    unsigned granules = xa_size_class_table[size_class].granules;
+    for (unsigned i = 0; i < released->count; i++) {
+        uint32_t granule = released->granules[i];
+        unsigned touched = xa_slab_touched_granules(granule);
+        xa_slab_finish(granule);
+        xa_page_heap_return(&arena->heap, XA_RUN_FOR_SLAB, granule, granules, touched);
+    }
+    xa_page_heap_tick(&arena->heap);
+}
+
+unsigned
+xa_arena_return(
+    unsigned size_class, void **objects, unsigned count, enum xa_arena_patience patience)
+{
+    unsigned done = 0;
+    while (done < count) {
+        size_t granule = xa_slab_of((uintptr_t)objects[done]);
+        struct xa_arena *arena = xa_arena_at(xa_page_map_record(granule)->arena);
+        struct xa_bin *bin = bin_of(arena, size_class);
+        struct xa_bin_released released;
+        released.count = 0;
+        if (patience == XA_ARENA_WAIT)
+            xa_lock_lock(&bin->lock);
+        else if (!xa_lock_try(&bin->lock))
+            break;
+        done += xa_bin_return(bin, objects + done, count - done, &released);
+        xa_lock_unlock(&bin->lock);
+        if (released.count > 0)
+            release(arena, &released, size_class);
+    }
+    return done;
+}
+
+void
+xa_arena_note_request(struct xa_arena *arena, unsigned size_class, size_t bytes)
+{
+    struct xa_bin_counters *counters = &arena->bins[size_class].counters;
+    /* Figures for people, without the bin's lock and ordered with nothing. */
+    atomic_fetch_add_explicit(&counters->sampled_requests, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counters->sampled_bytes, bytes, memory_order_relaxed);
+}
+
+/* What may pile up in a reserve: some magazines, and not too many bytes. */
+static size_t
+reserve_bound(unsigned size_class)
+{
+    size_t objects = RESERVE_BYTES_MAX / xa_size_class_table[size_class].object_bytes;
+    return objects < RESERVE_OBJECTS_MAX ? objects : RESERVE_OBJECTS_MAX;
+}
+
+/*
+ * Free what is in a list of magazines.  Where a bin is busy and the caller has no
+ * time, the magazine goes back to the depot.
+ */
+static void
+drain(struct xa_depot *depot, unsigned size_class, struct xa_magazine *list,
+    enum xa_arena_patience patience)
+{
+    while (list != NULL) {
+        struct xa_magazine *magazine = list;
+        list = magazine->next;
+        unsigned count = atomic_load_explicit(&magazine->count, memory_order_relaxed);
+        unsigned done =
+            xa_arena_return(size_class, xa_magazine_end(magazine) - count, count, patience);
+        atomic_store_explicit(&magazine->count, (uint16_t)(count - done), memory_order_relaxed);
+        if (done == count)
+            xa_magazine_discard(magazine);
+        else
+            (void)xa_depot_put(depot, magazine);
+    }
+}
+
+struct xa_magazine *
+xa_arena_take_magazine(struct xa_arena *arena, unsigned size_class)
+{
+    struct xa_magazine *magazine = xa_depot_take(&arena->bins[size_class].depot);
+    for (unsigned i = 0; magazine == NULL && i < arenas.limit; i++) {
+        struct xa_arena *other = xa_arena_at(i);
+        if (other != NULL && other != arena)
+            magazine = xa_depot_take(&other->bins[size_class].depot);
+    }
+    if (magazine == NULL && xa_bin_has_magazine(&arena->bins[size_class])) {
+        struct xa_bin *bin = bin_of(arena, size_class);
+        xa_lock_lock(&bin->lock);
+        magazine = xa_bin_take_magazine(bin);
+        xa_lock_unlock(&bin->lock);
+    }
+    return magazine;
+}
+
+void
+xa_arena_put_magazine(
+    struct xa_arena *arena, unsigned size_class, struct xa_magazine *magazine)
+{
+    struct xa_bin *bin = bin_of(arena, size_class);
+    size_t on_stack = xa_depot_put(&bin->depot, magazine), bound = reserve_bound(size_class);
+    if (on_stack <= bound)
+        return;
+    /* A busy lock leaves everything where it is, until really much has piled up. */
+    enum xa_arena_patience patience =
+        on_stack > PATIENCE_FACTOR * bound ? XA_ARENA_WAIT : XA_ARENA_TRY;
+    if (patience == XA_ARENA_WAIT)
+        xa_lock_lock(&bin->lock);
+    else if (!xa_lock_try(&bin->lock))
+        return;
+    struct xa_magazine *excess = xa_bin_trim_reserve(bin, bound);
+    xa_lock_unlock(&bin->lock);
+    drain(&bin->depot, size_class, excess, patience);
+}
+
+/* Free everything that waits in a bin's depot and reserve. */
+static void
+empty_depot(struct xa_bin *bin, unsigned size_class)
+{
+    if (xa_depot_objects(&bin->depot) == 0 && !xa_bin_has_magazine(bin))
+        return;
+    xa_lock_lock(&bin->lock);
+    struct xa_magazine *list = xa_bin_trim_reserve(bin, 0);
+    xa_lock_unlock(&bin->lock);
+    for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++) {
+        struct xa_magazine *magazine = xa_depot_take(&bin->depot);
+        if (magazine == NULL)
+            break;
+        magazine->next = list;
+        list = magazine;
+    }
+    drain(&bin->depot, size_class, list, XA_ARENA_WAIT);
+}
+
+size_t
+xa_arena_trim(size_t keep_bytes)
+{
+    size_t total = 0;
+    for (unsigned i = 0; i < arenas.limit; i++)
+        for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
+            empty_depot(&xa_arena_at(i)->bins[c], c);
+    for (unsigned i = 0; i < arenas.limit; i++)
+        if (xa_arena_at(i) != NULL)
+            total += xa_page_heap_purge(&xa_arena_at(i)->heap, keep_bytes);
+    return total;
+}
+
+void
+xa_arena_reset_in_child(void)
+{
+    xa_lock_reset_in_child(&arenas.lock);
+    for (unsigned i = 0; i < arenas.limit; i++) {
+        struct xa_arena *arena = xa_arena_at(i);
+        if (arena == NULL)
+            continue;
+        xa_page_heap_reset_in_child(&arena->heap);
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+            xa_bin_reset_in_child(&arena->bins[c]);
+        atomic_store_explicit(&arena->threads, 0, memory_order_relaxed);
+    }
+}

@@ -1,0 +1,63 @@
+/*
+ * arena.h - a set of bins and a page heap, serving some of the threads.
+ */
+#ifndef XA_ARENA_ARENA_H
+#define XA_ARENA_ARENA_H
+
+#include "arena/bin.h"
+#include "page/page_heap.h"
+
+enum { XA_ARENAS_MAX = 256 };
+
+struct xa_arena {
+    uint16_t index;             /* [c] */
+    _Atomic uint32_t threads;   /* [a] that use it now */
+    struct xa_page_heap heap;
+    struct xa_bin bins[XA_SMALL_CLASSES + 1]; /* by code; row 0 is not used */
+};
+
+enum xa_arena_patience { XA_ARENA_TRY, XA_ARENA_WAIT };
+
+/* How many arenas threads are spread over.  Called once, before any other. */
+void xa_arena_init(unsigned limit);
+
+/* The arena that the next thread should use: the one with the fewest. */
+struct xa_arena *xa_arena_assign(void);
+
+/* A thread that xa_arena_assign() counted is gone. */
+void xa_arena_leave(struct xa_arena *arena);
+
+/* The arena of this index, or NULL if it does not exist (yet). */
+struct xa_arena *xa_arena_at(unsigned index);
+
+/* Arenas are numbered from 0 to below this; there may be gaps. */
+unsigned xa_arena_limit(void);
+
+/* Take up to `count` objects of a class from slabs; 0 only if memory ran out. */
+XA_MUST_USE unsigned xa_arena_take(
+    struct xa_arena *arena, unsigned size_class, void **objects, unsigned count);
+
+/*
+ * Free objects into their slabs, whichever arenas these belong to.  With TRY it
+ * stops at the first bin that is busy.  How many were freed, from the front.
+ */
+unsigned xa_arena_return(
+    unsigned size_class, void **objects, unsigned count, enum xa_arena_patience patience);
+
+/* A request of `bytes` missed the caches: a sample of what programs ask of the class. */
+void xa_arena_note_request(struct xa_arena *arena, unsigned size_class, size_t bytes);
+
+/* A magazine with objects from a depot, first this arena's; NULL if all are empty. */
+struct xa_magazine *xa_arena_take_magazine(struct xa_arena *arena, unsigned size_class);
+
+/* Hand over a magazine with objects; never waits unless far too many have piled up. */
+void xa_arena_put_magazine(
+    struct xa_arena *arena, unsigned size_class, struct xa_magazine *magazine);
+
+/* Empty the depots into slabs and purge; `keep_bytes` a heap stay dirty.  Bytes given back. */
+size_t xa_arena_trim(size_t keep_bytes);
+
+/* In a forked child. */
+void xa_arena_reset_in_child(void);
+
+#endif

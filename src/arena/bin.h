@@ -1,0 +1,74 @@
+/*
+ * bin.h - all slabs of one size class in one arena.
+ */
+#ifndef XA_ARENA_BIN_H
+#define XA_ARENA_BIN_H
+
+#include "arena/depot.h"
+#include "extent/extent.h"
+#include "os/lock.h"
+
+enum {
+    XA_BIN_LISTS = 8,
+    XA_BIN_RELEASED_MAX = XA_MAGAZINE_OBJECTS_MAX,
+};
+
+struct xa_bin_counters {
+#define BIN_COUNTER(name, text) _Atomic size_t name;
+#include "config/bin_counters.def"
+#undef BIN_COUNTER
+};
+
+struct xa_bin {
+    struct xa_depot depot; /* [a] a cache line of its own */
+    struct xa_lock lock;
+    uint16_t arena;               /* [c] index */
+    uint8_t size_class;           /* [c] */
+    uint8_t generation;           /* [b] changes when a fork sets the slabs aside */
+    _Atomic bool is_ready;        /* [a] the constants above are set */
+    uint32_t lists[XA_BIN_LISTS]; /* [b] slabs with free slots, the fullest on list 0 */
+    struct xa_magazine *_Atomic reserve; /* [b] magazines off the depot's stack; read by anybody */
+    _Atomic size_t reserve_objects;      /* [b] in them */
+    struct xa_bin_counters counters;
+};
+
+/* Slabs that became empty: granules, for the caller to give back to the page heap. */
+struct xa_bin_released {
+    unsigned count;
+    uint32_t granules[XA_BIN_RELEASED_MAX];
+};
+
+/* An empty bin over zeroed memory, which is one already but for its constants. */
+void xa_bin_init(struct xa_bin *bin, uint16_t arena, unsigned size_class);
+
+/* Take up to `count` free slots of existing slabs into `objects`; how many there were. */
+unsigned xa_bin_take(struct xa_bin *bin, void **objects, unsigned count) XA_REQUIRES(bin->lock);
+
+/* A slab that xa_slab_init() has made joins the bin. */
+void xa_bin_add_slab(struct xa_bin *bin, uint32_t granule) XA_REQUIRES(bin->lock);
+
+/*
+ * Free the objects at `objects`, up to the first that belongs to another bin; how
+ * many these were.  What cannot be a live object ends the process with a message.
+ * Slabs that became empty are added to `released`, which has room for `count`.
+ */
+unsigned xa_bin_return(struct xa_bin *bin, void **objects, unsigned count,
+    struct xa_bin_released *released) XA_REQUIRES(bin->lock);
+
+/* A magazine from the reserve, which takes the depot's stack over when empty; or NULL. */
+struct xa_magazine *xa_bin_take_magazine(struct xa_bin *bin) XA_REQUIRES(bin->lock);
+
+/*
+ * Take the depot's stack over into the reserve, and off the reserve what goes beyond
+ * `objects_max`: a list linked by `next`, or NULL.
+ */
+struct xa_magazine *xa_bin_trim_reserve(struct xa_bin *bin, size_t objects_max)
+    XA_REQUIRES(bin->lock);
+
+/* True if xa_bin_take_magazine() would probably find one. */
+bool xa_bin_has_magazine(const struct xa_bin *bin);
+
+/* In a forked child: free the lock; if a thread that is gone held it, set the slabs aside. */
+void xa_bin_reset_in_child(struct xa_bin *bin);
+
+#endif

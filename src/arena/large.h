@@ -1,0 +1,27 @@
+/*
+ * large.h - objects of whole granules: too large for a slab, too small for a mapping.
+ */
+#ifndef XA_ARENA_LARGE_H
+#define XA_ARENA_LARGE_H
+
+#include "arena/arena.h"
+
+#define XA_LARGE_MAX_BYTES ((size_t)XA_RUN_MAX_GRANULES * XA_GRANULE_BYTES)
+
+/*
+ * Take an object of `bytes`, at most XA_LARGE_MAX_BYTES, at a multiple of
+ * `alignment` (a power of two up to XA_CHUNK_BYTES).  NULL if memory ran out.
+ */
+XA_MUST_USE void *xa_large_take(
+    struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_zeroed);
+
+/* Free an object whose class the caller has taken from the page map. */
+void xa_large_return(uintptr_t address);
+
+/* Bytes that the program may use. */
+size_t xa_large_usable_bytes(uintptr_t address);
+
+/* Change the size where the object stands.  False if that is not possible. */
+XA_MUST_USE bool xa_large_resize(uintptr_t address, size_t bytes);
+
+#endif

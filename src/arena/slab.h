@@ -1,0 +1,50 @@
+/*
+ * slab.h - one slab: which of its slots are free.
+ *
+ * A bit for each slot, a one where it is free.  Slots go out lowest first, so
+ * pages at a slab's end that were never needed are never touched.
+ *
+ * Locking: the caller holds the lock of the slab's bin, but for the making.
+ */
+#ifndef XA_ARENA_SLAB_H
+#define XA_ARENA_SLAB_H
+
+#include "extent/page_map.h"
+
+/* What is at an address that a program calls an object of a small class. */
+enum xa_slab_verdict {
+    XA_SLAB_TAKEN,  /* an object that is out: live, or in a cache */
+    XA_SLAB_FREE,   /* a free slot */
+    XA_SLAB_INSIDE, /* not the beginning of a slot */
+};
+
+/*
+ * Make the granules from `granule` on a slab of the class, all slots free, and
+ * publish its class.  False if memory for its map ran out.
+ */
+XA_MUST_USE bool xa_slab_init(uint32_t granule, unsigned size_class, uint16_t arena,
+    uint8_t generation);
+
+/* The slab is empty and nobody's: take its class out of the page map. */
+void xa_slab_finish(uint32_t granule);
+
+/* Granules of the slab that have been written at some time. */
+unsigned xa_slab_touched_granules(uint32_t granule);
+
+/* Take up to `count` free slots, lowest first, into `objects`; how many there were. */
+unsigned xa_slab_take(uint32_t granule, void **objects, unsigned count);
+
+/* The slot's index in a slab at `granule`, and what is there; index only if not INSIDE. */
+enum xa_slab_verdict xa_slab_look(uint32_t granule, uintptr_t address, unsigned *slot);
+
+/* Free a taken slot. */
+void xa_slab_return(uint32_t granule, unsigned slot);
+
+/* The granule where the slab of any address in it begins. */
+static inline uint32_t
+xa_slab_of(uintptr_t address)
+{
+    return (uint32_t)xa_page_map_head(xa_page_map_granule_of(address));
+}
+
+#endif

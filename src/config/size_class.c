@@ -1,0 +1,45 @@
+/*
+ * size_class.c - the tables of size_class.h.
+ */
+#include "config/size_class.h"
+
+static const struct xa_size_class standard_table[XA_CLASS_CODES] = {
+#define SIZE_CLASS(code, bytes, granule_count)                                                    \
+    [code] = {                                                                                    \
+        .object_bytes = (bytes),                                                                  \
+        .slots = (granule_count)*XA_GRANULE_BYTES / (bytes),                                      \
+        .reciprocal = (uint32_t)(((UINT64_C(1) << 32) + (bytes)-1) / (bytes)),                    \
+        .granules = (granule_count),                                                              \
+    },
+#include "config/size_class.def"
+};
+
+const uint8_t xa_size_class_tiny[XA_TINY_STEPS] = {
+#define SIZE_CLASS_TINY(code) code,
+#include "config/size_class.def"
+};
+
+const uint8_t xa_size_class_small[XA_SMALL_STEPS] = {
+#define SIZE_CLASS_SMALL(code) code,
+#include "config/size_class.def"
+};
+
+const struct xa_size_class *xa_size_class_table = standard_table;
+
+/* Used on systems whose page is larger than a granule; untouched elsewhere. */
+static struct xa_size_class large_page_table[XA_CLASS_CODES];
+
+void
+xa_size_class_init(size_t page_bytes)
+{
+    if (page_bytes <= XA_GRANULE_BYTES)
+        return;
+    for (unsigned code = 1; code <= XA_SMALL_CLASSES; code++) {
+        struct xa_size_class row = standard_table[code];
+        size_t slab_bytes = xa_bits_align_up((size_t)row.granules * XA_GRANULE_BYTES, page_bytes);
+        row.granules = (uint32_t)(slab_bytes / XA_GRANULE_BYTES);
+        row.slots = (uint32_t)(slab_bytes / row.object_bytes);
+        large_page_table[code] = row;
+    }
+    xa_size_class_table = large_page_table;
+}

@@ -1,0 +1,159 @@
+/*
+ * statistics.c - see statistics.h.
+ */
+#include "control/statistics.h"
+
+#include "extent/metadata.h"
+#include "os/os.h"
+#include "page/huge.h"
+#include "page/window.h"
+#include "thread/thread_state.h"
+
+static size_t
+load(const _Atomic size_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Sums are ours alone; the type is shared with the counters themselves. */
+static void
+add(_Atomic size_t *sum, const _Atomic size_t *counter)
+{
+    atomic_store_explicit(sum, load(sum) + load(counter), memory_order_relaxed);
+}
+
+static void
+add_bin(struct xa_class_statistics *class, const struct xa_bin *bin)
+{
+#define BIN_COUNTER(name, text) add(&class->totals.name, &bin->counters.name);
+#include "config/bin_counters.def"
+#undef BIN_COUNTER
+    class->cached += xa_depot_objects(&bin->depot) + load(&bin->reserve_objects);
+}
+
+static void
+add_heap(struct xa_heap_counters *sum, const struct xa_heap_counters *heap)
+{
+#define HEAP_COUNTER(name, text) add(&sum->name, &heap->name);
+#include "config/heap_counters.def"
+#undef HEAP_COUNTER
+}
+
+static void
+gather_arenas(struct xa_statistics *s)
+{
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++) {
+        struct xa_arena *arena = xa_arena_at(i);
+        if (arena == NULL)
+            continue;
+        s->arenas++;
+        add_heap(&s->heaps, &arena->heap.counters);
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+            add_bin(&s->classes[c], &arena->bins[c]);
+    }
+}
+
+static void
+gather_threads(struct xa_statistics *s)
+{
+    for (struct xa_thread_state *state = xa_thread_state_all(); state != NULL;
+         state = state->next) {
+        if (!atomic_load_explicit(&state->is_used, memory_order_relaxed))
+            continue;
+        s->threads++;
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+            size_t objects = xa_thread_state_objects(state, c);
+            s->classes[c].cached += objects;
+            s->thread_cached += objects * xa_size_class_table[c].object_bytes;
+        }
+    }
+}
+
+static size_t
+permille(size_t part, size_t whole)
+{
+    return whole == 0 ? 0 : (size_t)((double)part * 1000.0 / (double)whole + 0.5);
+}
+
+/* What rounding up costs the live objects of a class, going by the sampled requests. */
+static size_t
+rounding(const struct xa_class_statistics *class, size_t object_bytes)
+{
+    size_t requests = load(&class->totals.sampled_requests);
+    size_t asked = load(&class->totals.sampled_bytes);
+    size_t given = requests * object_bytes;
+    return given <= asked ? 0
+                          : (size_t)((double)(given - asked) / (double)requests *
+                                     (double)class->live);
+}
+
+static void
+sum_up_classes(struct xa_statistics *s)
+{
+    size_t rounded = 0;
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        struct xa_class_statistics *class = &s->classes[c];
+        const struct xa_size_class *row = &xa_size_class_table[c];
+        size_t taken = load(&class->totals.taken_slots);
+        class->slabs = load(&class->totals.slabs);
+        class->live = taken > class->cached ? taken - class->cached : 0;
+        s->live_objects += class->live;
+        s->small += class->live * row->object_bytes;
+        s->cached += class->cached * row->object_bytes;
+        s->free_slots += (class->slabs * row->slots - taken) * row->object_bytes;
+        s->tails += class->slabs * ((size_t)row->granules * XA_GRANULE_BYTES -
+                                       (size_t)row->slots * row->object_bytes);
+        s->lost += load(&class->totals.lost_objects) * row->object_bytes;
+        rounded += rounding(class, row->object_bytes);
+    }
+    s->internal_fragmentation = permille(rounded, s->small);
+}
+
+/* The host's own figure for all that is ours. */
+static size_t
+resident_bytes(void)
+{
+    size_t total = xa_metadata_resident_bytes();
+    size_t limit = load(&xa_page_map.limit);
+    total += xa_os_resident_bytes((uintptr_t)xa_page_map.classes, limit);
+    for (size_t slot = 0; slot < limit / XA_CHUNK_GRANULES; slot++) {
+        const struct xa_region *region = xa_page_map_region(slot);
+        if (region == NULL || region->slot != slot)
+            continue;
+        size_t bytes = region->kind == XA_REGION_HUGE
+                           ? ((const struct xa_huge *)region)->bytes
+                           : (size_t)((const struct xa_chunk *)region)->mapped_granules *
+                                 XA_GRANULE_BYTES;
+        total += xa_os_resident_bytes(xa_window_address(slot), bytes);
+    }
+    return total;
+}
+
+void
+xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
+{
+    *s = (struct xa_statistics){0};
+    gather_arenas(s);
+    gather_threads(s);
+    sum_up_classes(s);
+    size_t huge = load(&xa_huge_counters.live_bytes);
+    size_t kept = load(&xa_huge_counters.kept_bytes);
+    size_t kept_dirty = load(&xa_huge_counters.kept_dirty_bytes);
+    s->large = load(&s->heaps.large_bytes) + huge;
+    s->large_objects = load(&s->heaps.large_objects);
+    s->huge_objects = load(&xa_huge_counters.live_objects);
+    s->large_allocations = load(&s->heaps.large_allocations);
+    s->huge_allocations = load(&xa_huge_counters.allocations);
+    s->live_objects += s->large_objects + s->huge_objects;
+    s->allocated = s->small + s->large;
+    s->active = load(&s->heaps.active_bytes) + huge;
+    s->dirty = load(&s->heaps.dirty_bytes) + kept_dirty;
+    s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map.limit);
+    s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
+    size_t used = s->active + s->dirty + s->metadata;
+    s->retained = s->mapped > used ? s->mapped - used : 0;
+    s->external_fragmentation =
+        permille(s->active > s->allocated ? s->active - s->allocated : 0, s->active);
+    if (depth == XA_STATISTICS_WITH_RESIDENT)
+        s->resident = resident_bytes();
+}

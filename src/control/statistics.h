@@ -1,0 +1,61 @@
+/*
+ * statistics.h - where every byte is, at one moment.
+ *
+ * Gathered from counters that are read without any lock, so it may be done in a
+ * signal handler, and while other threads allocate: the figures are then those of
+ * slightly different moments.  In a process at rest they are exact, and add up:
+ *
+ *   allocated = bytes of live objects, in their size classes
+ *   active    = allocated + cached + free slots + slabs' tails
+ *   mapped    = active + dirty + retained + metadata
+ */
+#ifndef XA_CONTROL_STATISTICS_H
+#define XA_CONTROL_STATISTICS_H
+
+#include "arena/arena.h"
+
+struct xa_class_statistics {
+    size_t slabs;
+    size_t live;      /* objects that the program has */
+    size_t cached;    /* in thread caches, depots and reserves */
+    struct xa_bin_counters totals; /* summed over the arenas */
+};
+
+struct xa_statistics {
+    /* Bytes. */
+    size_t allocated;
+    size_t active;
+    size_t metadata; /* mapped for xalloc's own structures, the page map included */
+    size_t resident; /* of all below in memory, as the host says */
+    size_t mapped;
+    size_t retained; /* mapped, not active, not dirty */
+    size_t dirty;
+    size_t small;         /* allocated in slabs */
+    size_t large;         /* allocated in runs and mappings */
+    size_t cached;        /* free objects in thread caches, depots and reserves */
+    size_t thread_cached; /* those in thread caches */
+    size_t free_slots;    /* in slabs, in no cache */
+    size_t tails;         /* ends of slabs that are no slot */
+    size_t lost;          /* objects set aside by forks */
+    /* Permille. */
+    size_t internal_fragmentation; /* rounding up to size classes, of allocated; sampled */
+    size_t external_fragmentation; /* of active: what is not allocated */
+    /* Numbers. */
+    size_t live_objects;
+    size_t large_objects; /* live runs */
+    size_t huge_objects;  /* live mappings */
+    size_t large_allocations;
+    size_t huge_allocations;
+    size_t threads;
+    size_t arenas;
+    struct xa_heap_counters heaps; /* summed over the arenas */
+    struct xa_class_statistics classes[XA_SMALL_CLASSES + 1]; /* by code */
+};
+
+/* Leaving `resident` out saves asking the host about every page. */
+enum xa_statistics_depth { XA_STATISTICS_QUICK, XA_STATISTICS_WITH_RESIDENT };
+
+/* Fill in the whole of `statistics`. */
+void xa_statistics_gather(struct xa_statistics *statistics, enum xa_statistics_depth depth);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * page_map.h - address → size class, and → the records of what is there.
+ *
+ * All of the heap lies in one window of address space that starts at a random
+ * base.  Nothing of the window is reserved: memory is mapped in it piece by piece.
+ * A table with one byte a granule says the size class of each; it is mapped step
+ * by step as the window fills, so the first 4 GiB cost 256 KiB of address space
+ * and one page of memory.
+ *
+ *   class of an address = classes[(address - base) >> 14], if that is below `limit`
+ *
+ * The one range test also turns away NULL and everything that is not ours, so any
+ * address may be asked.  Tail granules of large runs and free granules read 0.
+ *
+ * Reading takes no lock.  `base` and `classes` are constant once the window is
+ * there; `limit` only grows.  A reader holds a pointer that some thread got from
+ * malloc after the growth, and whatever brought the pointer to it brought the
+ * growth as well, so relaxed loads are enough; the same holds for the class byte
+ * of a live object.  For a pointer that was never ours any answer is handled.
+ */
+#ifndef XA_EXTENT_PAGE_MAP_H
+#define XA_EXTENT_PAGE_MAP_H
+
+#include <stdatomic.h>
+
+#include "extent/extent.h"
+
+enum {
+    XA_PAGE_MAP_STEP_SLOTS = 1024, /* the table grows for this many chunk slots: 4 GiB */
+    XA_PAGE_MAP_STEPS = 256,       /* 1 TiB */
+    XA_PAGE_MAP_SLOTS = XA_PAGE_MAP_STEPS * XA_PAGE_MAP_STEP_SLOTS,
+};
+
+struct xa_page_map {
+    uintptr_t base;           /* [c] start of the window, a multiple of the chunk size */
+    _Atomic size_t limit;     /* [a] granules that the table covers; 0 at first */
+    _Atomic uint8_t *classes; /* [c] one a granule */
+    /* [a] Tables of XA_PAGE_MAP_STEP_SLOTS regions each; NULL where nothing is covered. */
+    _Atomic(struct xa_region *) *_Atomic regions[XA_PAGE_MAP_STEPS];
+};
+
+extern struct xa_page_map xa_page_map;
+
+/* Put the window at `base`, the table at `table`; covers nothing yet.  Called once. */
+void xa_page_map_init(uintptr_t base, uintptr_t table);
+
+/* Bytes of table that cover one step; and where the step's part of it begins. */
+size_t xa_page_map_step_bytes(void);
+
+/*
+ * Cover one step more.  False if memory ran out or the table cannot grow in place.
+ * Called under the window's lock.
+ */
+XA_MUST_USE bool xa_page_map_grow(void);
+
+static inline size_t
+xa_page_map_granule_of(uintptr_t address)
+{
+    return (address - xa_page_map.base) >> XA_GRANULE_SHIFT;
+}
+
+static inline uintptr_t
+xa_page_map_address_of(size_t granule)
+{
+    return xa_page_map.base + (granule << XA_GRANULE_SHIFT);
+}
+
+/* The code of the size class at any address; XA_CLASS_NONE where nothing of ours begins. */
+static inline unsigned
+xa_page_map_class(uintptr_t address)
+{
+    size_t granule = xa_page_map_granule_of(address);
+    if (granule >= atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed))
+        return XA_CLASS_NONE;
+    return atomic_load_explicit(&xa_page_map.classes[granule], memory_order_relaxed);
+}
+
+/* Say what `count` granules from `granule` on hold.  They are covered. */
+static inline void
+xa_page_map_set_class(size_t granule, size_t count, unsigned code)
+{
+    for (size_t i = 0; i < count; i++)
+        atomic_store_explicit(
+            &xa_page_map.classes[granule + i], (uint8_t)code, memory_order_relaxed);
+}
+
+/*
+ * Take the class away, so that only one of several threads that free the same
+ * large object gets it.  Acquire-release, so that the owner's last writes to the
+ * object come before its reuse even if the program raced.
+ */
+static inline unsigned
+xa_page_map_take_class(size_t granule)
+{
+    return atomic_exchange_explicit(
+        &xa_page_map.classes[granule], XA_CLASS_NONE, memory_order_acq_rel);
+}
+
+/* What stands in chunk slot `slot`, or NULL.  Any number may be asked. */
+struct xa_region *xa_page_map_region(size_t slot);
+
+/* Publish what stands in a covered slot; NULL takes it away. */
+void xa_page_map_set_region(size_t slot, struct xa_region *region);
+
+/* The chunk that a granule in use lies in; the caller knows that it is one. */
+static inline struct xa_chunk *
+xa_page_map_chunk_of(size_t granule)
+{
+    size_t slot = granule / XA_CHUNK_GRANULES;
+    _Atomic(struct xa_region *) *step = atomic_load_explicit(
+        &xa_page_map.regions[slot / XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+    return (struct xa_chunk *)atomic_load_explicit(
+        &step[slot % XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+}
+
+/* The record of a granule in use. */
+static inline struct xa_extent *
+xa_page_map_record(size_t granule)
+{
+    return &xa_page_map_chunk_of(granule)->records[granule % XA_CHUNK_GRANULES];
+}
+
+/* The granule where the run of a granule in use begins. */
+static inline size_t
+xa_page_map_head(size_t granule)
+{
+    const struct xa_extent *record = xa_page_map_record(granule);
+    return record->kind == XA_EXTENT_TAIL ? granule - record->granules : granule;
+}
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * lock.c - see lock.h.
+ */
+#include "os/lock.h"
+
+#include "base/assert.h"
+#include "os/fork_watch.h"
+#include "os/os.h"
+
+enum {
+    FREE = 0,
+    TAKEN = 1,
+    CONTENDED = 2,
+    /* Sections are some 100 ns long: a short spin beats a sleep that costs microseconds. */
+    SPINS = 100,
+};
+
+/* Ranks that this thread holds, one bit each; debug builds only. */
+static XA_THREAD_LOCAL uint32_t held_ranks;
+
+static void
+note_taken(struct xa_lock *lock)
+{
+    atomic_store_explicit(&lock->owner, xa_os_thread_id(), memory_order_relaxed);
+    if (XA_DEBUG)
+        held_ranks |= UINT32_C(1) << lock->rank;
+}
+
+static void
+check_order(const struct xa_lock *lock)
+{
+    /* Only locks of an outer (lower) rank may be held already. */
+    xa_assert(held_ranks >> lock->rank == 0);
+    (void)lock;
+}
+
+void
+xa_lock_init(struct xa_lock *lock, enum xa_lock_rank rank)
+{
+    lock->rank = (uint32_t)rank;
+}
+
+bool
+xa_lock_try(struct xa_lock *lock) XA_NO_ANALYSIS
+{
+    uint32_t expected = FREE;
+    if (!atomic_compare_exchange_strong_explicit(
+            &lock->state, &expected, TAKEN, memory_order_acquire, memory_order_relaxed))
+        return false;
+    note_taken(lock);
+    return true;
+}
+
+static XA_NOINLINE void
+wait_for(struct xa_lock *lock) XA_NO_ANALYSIS
+{
+    for (unsigned spin = 0; spin < SPINS; spin++) {
+        if (atomic_load_explicit(&lock->state, memory_order_relaxed) == FREE && xa_lock_try(lock))
+            return;
+        xa_os_pause();
+    }
+    /* In a child that was made without handlers the holder may be gone. */
+    xa_fork_watch_check();
+    /* Whoever takes it from here on leaves it "contended": there may be more sleepers. */
+    while (atomic_exchange_explicit(&lock->state, CONTENDED, memory_order_acquire) != FREE)
+        xa_os_wait(&lock->state, CONTENDED);
+    note_taken(lock);
+}
+
+void
+xa_lock_lock(struct xa_lock *lock) XA_NO_ANALYSIS
+{
+    if (XA_DEBUG)
+        check_order(lock);
+    if (!xa_lock_try(lock))
+        wait_for(lock);
+}
+
+void
+xa_lock_unlock(struct xa_lock *lock) XA_NO_ANALYSIS
+{
+    if (XA_DEBUG)
+        held_ranks &= ~(UINT32_C(1) << lock->rank);
+    atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
+    if (atomic_exchange_explicit(&lock->state, FREE, memory_order_release) == CONTENDED)
+        xa_os_wake_one(&lock->state);
+}
+
+bool
+xa_lock_is_mine(const struct xa_lock *lock)
+{
+    return atomic_load_explicit(&lock->owner, memory_order_relaxed) == xa_os_thread_id();
+}
+
+bool
+xa_lock_reset_in_child(struct xa_lock *lock)
+{
+    /* One thread runs: plain sense, relaxed operations. */
+    if (atomic_load_explicit(&lock->state, memory_order_relaxed) == FREE)
+        return false;
+    if (xa_lock_is_mine(lock))
+        return false;
+    atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
+    atomic_store_explicit(&lock->state, FREE, memory_order_relaxed);
+    return true;
+}

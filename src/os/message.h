@@ -1,0 +1,27 @@
+/*
+ * message.h - lines that xalloc writes for a person: errors and reports.
+ *
+ * Safe in a signal handler and at any moment of a process's life: no stdio, no
+ * allocation, no lock.
+ */
+#ifndef XA_OS_MESSAGE_H
+#define XA_OS_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/annotate.h"
+
+/* Receives whole lines; `text` is valid during the call. */
+typedef void xa_message_writer(void *context, const char *text, size_t bytes);
+
+/* Write to standard error. */
+void xa_message_write(const char *text, size_t bytes);
+
+/* "xalloc: call(0x…): what"; `call` may be NULL for messages without a pointer. */
+XA_COLD void xa_message_pointer(const char *call, const void *pointer, const char *what);
+
+/* The same, then end the process: the heap can no longer be trusted. */
+XA_NORETURN XA_COLD void xa_message_fatal(const char *call, const void *pointer, const char *what);
+
+#endif

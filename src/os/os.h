@@ -1,0 +1,134 @@
+/*
+ * os.h - all that the host provides: the contract that each platform file keeps.
+ *
+ * No policy here.  Sizes and addresses are in bytes and multiples of the page
+ * unless said otherwise.  Nothing here changes errno, allocates, or calls a libc
+ * function that another preloaded library is likely to interpose, except where a
+ * comment says so.  Failures are results: the callers go on without.
+ */
+#ifndef XA_OS_OS_H
+#define XA_OS_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/annotate.h"
+
+/* What the allocator has to know of the host; filled by xa_os_init(). */
+struct xa_os_facts {
+    size_t page_bytes;   /* [c] a power of two */
+    uint64_t seed;       /* [c] unpredictable from outside the process */
+    bool is_secure;      /* [c] setuid and the like: the environment is not to be trusted */
+};
+
+extern struct xa_os_facts xa_os_facts;
+
+/* Read the facts.  Called once, first. */
+void xa_os_init(void);
+
+enum xa_os_result {
+    XA_OS_DONE,
+    XA_OS_TAKEN,     /* something else is at that address, or it is outside the address space */
+    XA_OS_NO_MEMORY, /* memory, address space or the number of mappings ran out */
+};
+
+/* Map zeroed private memory exactly at `address`, or nothing. */
+XA_MUST_USE enum xa_os_result xa_os_map(uintptr_t address, size_t bytes);
+
+/* Map zeroed private memory wherever the host likes; 0 if it fails. */
+XA_MUST_USE uintptr_t xa_os_map_anywhere(size_t bytes);
+
+/* Find an address range that is free now and costs nothing to keep; 0 if there is none. */
+XA_MUST_USE uintptr_t xa_os_find_free_range(size_t bytes);
+
+/* Give the range back.  False if the host could not (it may lack room for the split). */
+bool xa_os_unmap(uintptr_t address, size_t bytes);
+
+/* Drop the contents: the pages are zero at their next use.  False if they stay as they are. */
+bool xa_os_purge(uintptr_t address, size_t bytes);
+
+/*
+ * Move a mapping with its contents to `new_address`, where `new_bytes` are free,
+ * growing it with zeros.  On failure everything is as before.
+ */
+XA_MUST_USE bool xa_os_move(
+    uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_bytes);
+
+/* Bytes of the range that are in memory now: 0 where nothing is mapped, all if the host cannot tell. */
+size_t xa_os_resident_bytes(uintptr_t address, size_t bytes);
+
+/* The page at `address` reads as zeros in every child process.  False if unsupported. */
+bool xa_os_wipe_on_fork(uintptr_t address);
+
+/* Milliseconds of a clock that never runs backwards; coarse.  May call libc. */
+uint64_t xa_os_now_ms(void);
+
+/* Processors that this thread may run on, at least 1. */
+unsigned xa_os_affinity_count(void);
+
+/* Read at most `capacity` bytes of a file; the count, or -1 if it cannot be read. */
+long xa_os_read_file(const char *path, char *buffer, size_t capacity);
+
+/* True once libc has set up the environment. */
+bool xa_os_environment_is_ready(void);
+
+/* The variable's value or NULL; always NULL in a secure process. */
+const char *xa_os_environment(const char *name);
+
+/*
+ * Keep a copy of standard error for the report at exit: many programs close theirs
+ * in their last breath.  The one descriptor that xalloc ever keeps, on request only.
+ */
+void xa_os_keep_error(void);
+
+/* Write to standard error, or to the copy if it is closed; gives up on failure. */
+void xa_os_write_error(const char *text, size_t bytes);
+
+/* Append to the file `path`, made if need be, owner-only.  False if it cannot be written. */
+bool xa_os_append_file(const char *path, const char *text, size_t bytes);
+
+/* The number of this process. */
+unsigned xa_os_process_id(void);
+
+/* Sleep until the word is no longer `expected`, or for any other reason. */
+void xa_os_wait(_Atomic uint32_t *word, uint32_t expected);
+
+/* Wake one sleeper. */
+void xa_os_wake_one(_Atomic uint32_t *word);
+
+/* Let another thread run. */
+void xa_os_yield(void);
+
+/* End the process so that a core dump shows the caller. */
+XA_NORETURN void xa_os_abort(void);
+
+/* A number that differs between living threads, never 0, the same in a forked child. */
+static inline uintptr_t
+xa_os_thread_id(void)
+{
+#if defined(__x86_64__) && !defined(__ILP32__)
+    uintptr_t id;
+    __asm__("mov %%fs:0, %0" : "=r"(id));
+    return id;
+#elif defined(__i386__)
+    uintptr_t id;
+    __asm__("mov %%gs:0, %0" : "=r"(id));
+    return id;
+#else
+    return (uintptr_t)__builtin_thread_pointer();
+#endif
+}
+
+/* Tell the processor that this is a spin loop. */
+static inline void
+xa_os_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#endif

@@ -1,0 +1,316 @@
+/*
+ * os_linux.c - the contract of os.h on Linux.
+ *
+ * System calls go through syscall(2) and not through libc's wrappers, since
+ * another preloaded library may interpose mmap() or open() and allocate in it;
+ * errno is put back, since malloc must not change it when it succeeds.
+ *
+ * Every call number used here belongs to the oldest kernels, so that a seccomp
+ * filter meets nothing new after start; the one newer advice, MADV_WIPEONFORK, is
+ * tried once, in xa_os_init().
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mremap() flags */
+#endif
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/random.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifdef SYS_mmap2
+enum { MAP_CALL = SYS_mmap2 };
+#else
+enum { MAP_CALL = SYS_mmap };
+#endif
+
+struct xa_os_facts xa_os_facts;
+
+enum { KEPT_ERROR_MIN = 200 };
+
+/* A copy of standard error, or an error number. */
+static long kept_error = -EBADF;
+
+/* libc's environment; absent in a program that has none. */
+extern char **environ XA_WEAK;
+
+/* A system call; the result, or minus the error number.  errno is left alone. */
+static long
+call(long number, long a, long b, long c, long d, long e, long f)
+{
+    int saved = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result == -1)
+        result = -(long)errno;
+    errno = saved;
+    return result;
+}
+
+static bool
+is_error(long result)
+{
+    return result < 0 && result > -4096;
+}
+
+static long
+map(uintptr_t address, size_t bytes, int protection, int flags)
+{
+    return call(MAP_CALL, (long)address, (long)bytes, protection,
+        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+void
+xa_os_init(void)
+{
+    size_t page = getauxval(AT_PAGESZ);
+    xa_os_facts.page_bytes = page != 0 ? page : 4096;
+    xa_os_facts.is_secure = getauxval(AT_SECURE) != 0;
+    /* The kernel's 16 random bytes also make libc's stack canary: mix, never show them. */
+    const volatile unsigned char *random =
+        (const volatile unsigned char *)(uintptr_t)getauxval(AT_RANDOM);
+    uint64_t state = (uint64_t)(uintptr_t)&xa_os_facts;
+    for (unsigned i = 0; random != NULL && i < 16; i++)
+        state = state * 31 + random[i];
+    uint64_t first = xa_random_next(&state);
+    xa_os_facts.seed = xa_random_next(&state) ^ (first >> 7);
+}
+
+enum xa_os_result
+xa_os_map(uintptr_t address, size_t bytes)
+{
+    long result = map(address, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    if (result == -EEXIST || result == -EINVAL || result == -EPERM)
+        return XA_OS_TAKEN;
+    if (is_error(result))
+        return XA_OS_NO_MEMORY;
+    if ((uintptr_t)result == address)
+        return XA_OS_DONE;
+    /* A kernel before 4.17 takes the address as a hint only. */
+    xa_os_unmap((uintptr_t)result, bytes);
+    return XA_OS_TAKEN;
+}
+
+uintptr_t
+xa_os_map_anywhere(size_t bytes)
+{
+    long result = map(0, bytes, PROT_READ | PROT_WRITE, 0);
+    return is_error(result) ? 0 : (uintptr_t)result;
+}
+
+uintptr_t
+xa_os_find_free_range(size_t bytes)
+{
+    long result = map(0, bytes, PROT_NONE, MAP_NORESERVE);
+    if (is_error(result))
+        return 0;
+    xa_os_unmap((uintptr_t)result, bytes);
+    return (uintptr_t)result;
+}
+
+bool
+xa_os_unmap(uintptr_t address, size_t bytes)
+{
+    return !is_error(call(SYS_munmap, (long)address, (long)bytes, 0, 0, 0, 0));
+}
+
+bool
+xa_os_purge(uintptr_t address, size_t bytes)
+{
+    return !is_error(call(SYS_madvise, (long)address, (long)bytes, MADV_DONTNEED, 0, 0, 0));
+}
+
+bool
+xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_bytes)
+{
+    /* mremap() would replace whatever is there: hold the place first. */
+    if (is_error(map(new_address, new_bytes, PROT_NONE, MAP_FIXED_NOREPLACE | MAP_NORESERVE)))
+        return false;
+    long result = call(SYS_mremap, (long)address, (long)bytes, (long)new_bytes,
+        MREMAP_MAYMOVE | MREMAP_FIXED, (long)new_address, 0);
+    if (!is_error(result))
+        return true;
+    xa_os_unmap(new_address, new_bytes);
+    return false;
+}
+
+size_t
+xa_os_resident_bytes(uintptr_t address, size_t bytes)
+{
+    unsigned char present[2048];
+    size_t page = xa_os_facts.page_bytes, total = 0;
+    while (bytes > 0) {
+        size_t part = bytes < sizeof present * page ? bytes : sizeof present * page;
+        long result = call(SYS_mincore, (long)address, (long)part, (long)present, 0, 0, 0);
+        if (is_error(result) && result != -ENOMEM)
+            return total + bytes;
+        for (size_t i = 0; is_error(result) && i < part / page; i++)
+            present[i] = 0;
+        for (size_t i = 0; i < part / page; i++)
+            total += (present[i] & 1) * page;
+        address += part;
+        bytes -= part;
+    }
+    return total;
+}
+
+bool
+xa_os_wipe_on_fork(uintptr_t address)
+{
+    return !is_error(call(SYS_madvise, (long)address, (long)xa_os_facts.page_bytes,
+        MADV_WIPEONFORK, 0, 0, 0));
+}
+
+uint64_t
+xa_os_now_ms(void)
+{
+    struct timespec now = {0};
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+        return 0;
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+unsigned
+xa_os_affinity_count(void)
+{
+    /* 8192 processors; the kernel refuses a mask that is shorter than its own. */
+    uint64_t mask[128];
+    long bytes = call(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0, 0, 0);
+    unsigned count = 0;
+    for (long i = 0; i < bytes / (long)sizeof mask[0]; i++)
+        count += (unsigned)__builtin_popcountll(mask[i]);
+    return count > 0 ? count : 1;
+}
+
+long
+xa_os_read_file(const char *path, char *buffer, size_t capacity)
+{
+    long file = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (is_error(file))
+        return -1;
+    size_t count = 0;
+    long got = 1;
+    while (count < capacity && got > 0) {
+        got = call(SYS_read, file, (long)(buffer + count), (long)(capacity - count), 0, 0, 0);
+        if (got == -EINTR)
+            got = 1;
+        else if (got > 0)
+            count += (size_t)got;
+    }
+    call(SYS_close, file, 0, 0, 0, 0, 0);
+    return is_error(got) ? -1 : (long)count;
+}
+
+bool
+xa_os_environment_is_ready(void)
+{
+    return &environ != NULL && environ != NULL;
+}
+
+/* The text after "name=" if `entry` begins so, else NULL. */
+static const char *
+value_of(const char *entry, const char *name)
+{
+    while (*name != '\0' && *entry == *name)
+        entry++, name++;
+    return *name == '\0' && *entry == '=' ? entry + 1 : NULL;
+}
+
+const char *
+xa_os_environment(const char *name)
+{
+    if (xa_os_facts.is_secure || !xa_os_environment_is_ready())
+        return NULL;
+    for (char **entry = environ; *entry != NULL; entry++) {
+        const char *value = value_of(*entry, name);
+        if (value != NULL)
+            return value;
+    }
+    return NULL;
+}
+
+static bool
+write_all(long file, const char *text, size_t bytes)
+{
+    while (bytes > 0) {
+        long written = call(SYS_write, file, (long)text, (long)bytes, 0, 0, 0);
+        if (written == -EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        text += written;
+        bytes -= (size_t)written;
+    }
+    return true;
+}
+
+void
+xa_os_keep_error(void)
+{
+    /* A high number, out of the way of programs that count on low ones. */
+    kept_error = call(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_ERROR_MIN, 0, 0, 0);
+}
+
+void
+xa_os_write_error(const char *text, size_t bytes)
+{
+    if (!write_all(STDERR_FILENO, text, bytes) && !is_error(kept_error))
+        (void)write_all(kept_error, text, bytes);
+}
+
+bool
+xa_os_append_file(const char *path, const char *text, size_t bytes)
+{
+    long file = call(SYS_openat, AT_FDCWD, (long)path,
+        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600, 0, 0);
+    if (is_error(file))
+        return false;
+    bool done = write_all(file, text, bytes);
+    call(SYS_close, file, 0, 0, 0, 0, 0);
+    return done;
+}
+
+unsigned
+xa_os_process_id(void)
+{
+    return (unsigned)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+void
+xa_os_wait(_Atomic uint32_t *word, uint32_t expected)
+{
+    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, 0, 0, 0);
+}
+
+void
+xa_os_wake_one(_Atomic uint32_t *word)
+{
+    call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
+
+void
+xa_os_yield(void)
+{
+    call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+void
+xa_os_abort(void)
+{
+    abort();
+}

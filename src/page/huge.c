@@ -1,0 +1,335 @@
+/*
+ * huge.c - objects with a mapping of their own, and a stock of freed ones.
+ *
+ * A huge object begins at a chunk slot of the window and is mapped to the page;
+ * what remains of its last slot is address space only.  A freed mapping is kept
+ * for the decay time, so that a program which frees and allocates 10 MiB in a loop
+ * pays neither system calls nor page faults; the stock is bounded by number and
+ * by bytes, and whatever is older than the decay time is unmapped.
+ *
+ * Growing takes place in the slots behind the object while they last, and else by
+ * moving its pages to a place with twice the slots: addresses are plenty, so most
+ * later growth is in place.
+ *
+ * Locking: the stock has a lock; system calls are made without it.  A live object
+ * belongs to the thread that frees or resizes it: there is only one, since it took
+ * the object's class out of the page map (free) or the program says so (realloc).
+ */
+#include "page/huge.h"
+
+#include "base/assert.h"
+#include "config/options.h"
+#include "extent/region.h"
+#include "os/lock.h"
+#include "os/os.h"
+#include "page/page_heap.h"
+#include "page/window.h"
+
+enum {
+    KEPT_MAX = 32,
+    PLACE_TRIES = 1000,
+    FIT_FRACTION = 8, /* a kept mapping may be this part larger than asked */
+    KEPT_MAX_AUTO_BYTES = 256 * 1024 * 1024,
+};
+
+struct xa_huge_counters xa_huge_counters;
+
+static struct {
+    struct xa_lock lock;
+    struct xa_huge *kept; /* [h] the most recently freed first */
+    size_t count;         /* [h] */
+} stock = {.lock.rank = XA_LOCK_RANK_HUGE};
+
+static void
+add(_Atomic size_t *counter, size_t amount)
+{
+    /* A figure for people, ordered with nothing. */
+    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+}
+
+static void
+note_kept(const struct xa_huge *huge, bool is_kept)
+{
+    size_t bytes = is_kept ? huge->bytes : -huge->bytes;
+    add(&xa_huge_counters.kept_bytes, bytes);
+    if (!huge->is_zeroed)
+        add(&xa_huge_counters.kept_dirty_bytes, bytes);
+}
+
+static size_t
+slots_for(size_t bytes)
+{
+    return xa_bits_divide_up(bytes, XA_CHUNK_BYTES);
+}
+
+/* Take the link's mapping off the stock. */
+static struct xa_huge *
+unlink(struct xa_huge **link) XA_REQUIRES(stock.lock)
+{
+    struct xa_huge *huge = *link;
+    *link = huge->next_kept;
+    stock.count--;
+    note_kept(huge, false);
+    return huge;
+}
+
+/* The kept mapping that fits best, or NULL. */
+static struct xa_huge *
+take_kept(size_t bytes, size_t alignment)
+{
+    struct xa_huge **best = NULL, *found = NULL;
+    xa_lock_lock(&stock.lock);
+    for (struct xa_huge **link = &stock.kept; *link != NULL; link = &(*link)->next_kept) {
+        const struct xa_huge *huge = *link;
+        bool fits = huge->bytes >= bytes && huge->bytes - bytes <= bytes / FIT_FRACTION &&
+                    (xa_window_address(huge->region.slot) & (alignment - 1)) == 0;
+        if (fits && (best == NULL || huge->bytes < (*best)->bytes))
+            best = link;
+    }
+    if (best != NULL)
+        found = unlink(best);
+    xa_lock_unlock(&stock.lock);
+    return found;
+}
+
+static void
+publish(struct xa_huge *huge)
+{
+    for (size_t i = 0; i < huge->slots; i++)
+        xa_page_map_set_region(huge->region.slot + i, &huge->region);
+}
+
+static void
+unpublish(size_t slot, size_t slots)
+{
+    for (size_t i = 0; i < slots; i++)
+        xa_page_map_set_region(slot + i, NULL);
+}
+
+/*
+ * Slots for `slots` chunks with `bytes` of fresh memory mapped at their start;
+ * XA_WINDOW_NONE if there is none.
+ */
+static size_t
+map_slots(size_t slots, size_t bytes, size_t alignment)
+{
+    size_t step = alignment <= XA_CHUNK_BYTES ? 1 : alignment / XA_CHUNK_BYTES;
+    for (unsigned try = 0; try < PLACE_TRIES; try++) {
+        size_t slot = xa_window_take(slots, step);
+        if (slot == XA_WINDOW_NONE)
+            return slot;
+        enum xa_os_result result = xa_os_map(xa_window_address(slot), bytes);
+        if (result == XA_OS_DONE)
+            return slot;
+        /* Where something foreign stands, the slots stay taken and others are tried. */
+        if (result == XA_OS_NO_MEMORY) {
+            xa_window_return(slot, slots);
+            return XA_WINDOW_NONE;
+        }
+    }
+    return XA_WINDOW_NONE;
+}
+
+static struct xa_huge *
+make(size_t bytes, size_t alignment)
+{
+    struct xa_huge *huge = xa_region_take_huge();
+    if (huge == NULL)
+        return NULL;
+    size_t slots = slots_for(bytes);
+    size_t slot = map_slots(slots, bytes, alignment);
+    if (slot == XA_WINDOW_NONE) {
+        xa_region_return(&huge->region);
+        return NULL;
+    }
+    huge->region.slot = (uint32_t)slot;
+    huge->slots = (uint32_t)slots;
+    huge->bytes = bytes;
+    huge->is_zeroed = true;
+    publish(huge);
+    return huge;
+}
+
+void *
+xa_huge_take(size_t bytes, size_t alignment, bool *is_zeroed)
+{
+    size_t asked = bytes;
+    bytes = xa_bits_align_up(bytes, xa_os_facts.page_bytes);
+    struct xa_huge *huge = take_kept(bytes, alignment);
+    if (huge == NULL)
+        huge = make(bytes, alignment);
+    /* What is kept may be just what is missing. */
+    if (huge == NULL && xa_huge_purge(XA_HUGE_ALL) != 0)
+        huge = make(bytes, alignment);
+    if (huge == NULL)
+        return NULL;
+    *is_zeroed = huge->is_zeroed;
+    huge->asked_bytes = asked;
+    add(&xa_huge_counters.live_bytes, huge->bytes);
+    add(&xa_huge_counters.live_objects, 1);
+    add(&xa_huge_counters.allocations, 1);
+    xa_page_map_set_class((size_t)huge->region.slot * XA_CHUNK_GRANULES, 1, XA_CLASS_HUGE);
+    return (void *)xa_window_address(huge->region.slot);
+}
+
+/* Give the mapping back for good; false if the host cannot unmap it now. */
+static bool
+destroy(struct xa_huge *huge)
+{
+    size_t slot = huge->region.slot, slots = huge->slots;
+    if (!xa_os_unmap(xa_window_address(slot), huge->bytes))
+        return false;
+    unpublish(slot, slots);
+    xa_region_return(&huge->region);
+    xa_window_return(slot, slots);
+    return true;
+}
+
+static void
+keep(struct xa_huge *huge)
+{
+    huge->freed_ms = xa_os_now_ms();
+    xa_lock_lock(&stock.lock);
+    huge->next_kept = stock.kept;
+    stock.kept = huge;
+    stock.count++;
+    note_kept(huge, true);
+    xa_lock_unlock(&stock.lock);
+}
+
+/* Unmap, or where the host refuses (it has no room to split a mapping) empty and keep. */
+static size_t
+let_go(struct xa_huge *huge)
+{
+    size_t bytes = huge->bytes;
+    if (destroy(huge))
+        return bytes;
+    huge->is_zeroed = huge->is_zeroed || xa_os_purge(xa_window_address(huge->region.slot), bytes);
+    keep(huge);
+    return 0;
+}
+
+static size_t
+kept_bound(void)
+{
+    size_t wanted = atomic_load_explicit(&xa_page_heap_dirty_max_bytes, memory_order_relaxed);
+    return wanted != 0 ? wanted : KEPT_MAX_AUTO_BYTES;
+}
+
+void
+xa_huge_return(struct xa_huge *huge)
+{
+    add(&xa_huge_counters.live_bytes, -huge->bytes);
+    add(&xa_huge_counters.live_objects, (size_t)-1);
+    huge->is_zeroed = false;
+    if (xa_options.dirty_decay_ms == 0 || huge->bytes > kept_bound()) {
+        (void)let_go(huge);
+        return;
+    }
+    keep(huge);
+    (void)xa_huge_purge(XA_HUGE_DECAYED);
+}
+
+struct xa_huge *
+xa_huge_of(uintptr_t address)
+{
+    size_t slot = xa_page_map_granule_of(address) / XA_CHUNK_GRANULES;
+    return (struct xa_huge *)xa_page_map_region(slot);
+}
+
+static bool
+is_due(const struct xa_huge *huge, uint64_t now, size_t bytes_before, size_t rank)
+{
+    if (huge->is_zeroed)
+        return false; /* already empty: the host would not unmap it */
+    if (rank >= KEPT_MAX || bytes_before + huge->bytes > kept_bound())
+        return true;
+    int64_t decay = xa_options.dirty_decay_ms;
+    return decay >= 0 && now - huge->freed_ms >= (uint64_t)decay;
+}
+
+/* The first mapping on the stock that is to go, off the list; NULL if none is. */
+static struct xa_huge *
+take_due(enum xa_huge_purge what, uint64_t now)
+{
+    struct xa_huge *found = NULL;
+    size_t bytes = 0, rank = 0;
+    xa_lock_lock(&stock.lock);
+    for (struct xa_huge **link = &stock.kept; *link != NULL; link = &(*link)->next_kept) {
+        struct xa_huge *huge = *link;
+        bool all = what == XA_HUGE_ALL && !huge->is_zeroed;
+        if (all || is_due(huge, now, bytes, rank)) {
+            found = unlink(link);
+            break;
+        }
+        bytes += huge->bytes;
+        rank++;
+    }
+    xa_lock_unlock(&stock.lock);
+    return found;
+}
+
+size_t
+xa_huge_purge(enum xa_huge_purge what)
+{
+    size_t total = 0;
+    uint64_t now = xa_os_now_ms();
+    for (struct xa_huge *huge = take_due(what, now); huge != NULL; huge = take_due(what, now))
+        total += let_go(huge);
+    return total;
+}
+
+/* Map more behind the object, or unmap its end.  False if that is not possible. */
+static bool
+resize_in_place(struct xa_huge *huge, size_t bytes)
+{
+    uintptr_t start = xa_window_address(huge->region.slot);
+    if (bytes > (size_t)huge->slots * XA_CHUNK_BYTES)
+        return false;
+    if (bytes > huge->bytes)
+        return xa_os_map(start + huge->bytes, bytes - huge->bytes) == XA_OS_DONE;
+    return bytes == huge->bytes || xa_os_unmap(start + bytes, huge->bytes - bytes);
+}
+
+/* Move the pages to slots with room for as much again. */
+static bool
+move(struct xa_huge *huge, size_t bytes)
+{
+    size_t slots = slots_for(bytes);
+    slots = slots <= XA_PAGE_MAP_SLOTS / 8 ? 2 * slots : slots;
+    size_t slot = xa_window_take(slots, 1);
+    if (slot == XA_WINDOW_NONE)
+        return false;
+    size_t old_slot = huge->region.slot, old_slots = huge->slots;
+    if (!xa_os_move(xa_window_address(old_slot), huge->bytes, xa_window_address(slot), bytes)) {
+        xa_window_return(slot, slots);
+        return false;
+    }
+    xa_page_map_set_class(old_slot * XA_CHUNK_GRANULES, 1, XA_CLASS_NONE);
+    unpublish(old_slot, old_slots);
+    huge->region.slot = (uint32_t)slot;
+    huge->slots = (uint32_t)slots;
+    publish(huge);
+    xa_page_map_set_class(slot * XA_CHUNK_GRANULES, 1, XA_CLASS_HUGE);
+    xa_window_return(old_slot, old_slots);
+    return true;
+}
+
+void *
+xa_huge_resize(struct xa_huge *huge, size_t bytes)
+{
+    size_t asked = bytes, before = huge->bytes;
+    bytes = xa_bits_align_up(bytes, xa_os_facts.page_bytes);
+    if (!resize_in_place(huge, bytes) && !(bytes > before && move(huge, bytes)))
+        return NULL;
+    huge->bytes = bytes;
+    huge->asked_bytes = asked;
+    add(&xa_huge_counters.live_bytes, bytes - before);
+    return (void *)xa_window_address(huge->region.slot);
+}
+
+void
+xa_huge_reset_in_child(void)
+{
+    xa_lock_reset_in_child(&stock.lock);
+}

@@ -1,0 +1,164 @@
+/*
+ * window.c - where in the address space the heap lies.
+ *
+ * The window is a range of up to 1 TiB that begins at a random address; slots of
+ * 4 MiB are given out lowest first.  Whoever takes a slot maps memory in it at the
+ * exact address.  If something foreign turns out to be there, the slot is simply
+ * not returned and another is taken.
+ *
+ * Normally nothing is asked of the host to choose the place: a random address in
+ * the middle of a 47-bit address space is free.  Where the first mapping there
+ * fails (39-bit address spaces, emulators), the host is asked for a free range
+ * and the window is put into it.
+ *
+ * The page map's table stands in front of the window, with room to grow.
+ *
+ * Locking: one lock.  A set bit is a taken slot; bits are set before a slot is
+ * used and cleared after, so a forked child finds no slot taken twice.
+ */
+#include "page/window.h"
+
+#include "base/assert.h"
+#include "base/random.h"
+#include "os/lock.h"
+#include "os/os.h"
+
+enum {
+    WORDS = XA_PAGE_MAP_SLOTS / 64,
+    RANDOM_TRIES = 4,
+};
+
+#define TERABYTE (UINT64_C(1) << 40)
+#define GIGABYTE (UINT64_C(1) << 30)
+/* The table's address space, and as much again unmapped between it and the heap. */
+#define TABLE_BYTES ((uint64_t)XA_PAGE_MAP_SLOTS * XA_CHUNK_GRANULES)
+#define FRONT_BYTES (2 * TABLE_BYTES)
+
+static struct {
+    struct xa_lock lock;
+    bool is_placed;    /* [w] the window has its address */
+    size_t first_word; /* [w] no free slot lies below this word */
+} window = {.lock.rank = XA_LOCK_RANK_WINDOW};
+
+/* [w] A one for each slot in use; slot 0 never is, see find(). */
+static uint64_t taken_slots[WORDS];
+
+/* Put the window behind `start`; true if memory can be mapped there. */
+static bool
+place_at(uintptr_t start)
+{
+    uintptr_t table = xa_bits_align_up(start, XA_CHUNK_BYTES);
+    xa_page_map_init(table + FRONT_BYTES, table);
+    return xa_page_map_grow();
+}
+
+static bool
+place_by_chance(void)
+{
+    /*
+     * ThreadSanitizer tells program memory by its address: it takes the lowest 512 GiB.
+     * Else keep clear of programs (0x55…), libraries and stacks (0x7f…), and of
+     * AddressSanitizer's shadow, which ends at 16 TiB.
+     */
+    uint64_t low = XA_THREAD_SANITIZER ? 64 * GIGABYTE : 17 * TERABYTE;
+    uint64_t span = XA_THREAD_SANITIZER ? 64 * GIGABYTE : 60 * TERABYTE;
+    uint64_t state = xa_os_facts.seed;
+    for (unsigned try = 0; sizeof(uintptr_t) == 8 && try < RANDOM_TRIES; try++)
+        if (place_at((uintptr_t)(low + xa_random_next(&state) % span)))
+            return true;
+    return false;
+}
+
+static bool
+place_where_free(void)
+{
+    for (uint64_t bytes = TERABYTE; bytes >= GIGABYTE / 4; bytes /= 2) {
+        if (bytes > SIZE_MAX / 2)
+            continue;
+        uintptr_t start = xa_os_find_free_range((size_t)bytes);
+        if (start != 0 && place_at(start))
+            return true;
+    }
+    return false;
+}
+
+/* First slot of the lowest run of `count` free ones, or XA_WINDOW_NONE. */
+static size_t
+find(size_t count, size_t alignment)
+{
+    /* Slot 0 is left out, so that 0 is no granule's number. */
+    size_t from = window.first_word > 0 ? window.first_word * 64 : 1;
+    size_t slot = xa_bits_align_up(from, alignment);
+    while (slot + count <= XA_PAGE_MAP_SLOTS) {
+        size_t length = 0;
+        while (length < count) {
+            size_t at = slot + length;
+            uint64_t rest = taken_slots[at / 64] >> (at % 64);
+            size_t free_here = rest == 0 ? 64 - at % 64 : xa_bits_lowest(rest);
+            length += free_here;
+            if (rest != 0)
+                break;
+        }
+        if (length >= count)
+            return slot;
+        slot = xa_bits_align_up(slot + length + 1, alignment);
+    }
+    return XA_WINDOW_NONE;
+}
+
+static void
+mark(size_t slot, size_t count, bool taken)
+{
+    for (size_t i = slot; i < slot + count; i++) {
+        uint64_t bit = UINT64_C(1) << (i % 64);
+        xa_assert(((taken_slots[i / 64] & bit) != 0) != taken);
+        taken_slots[i / 64] = taken ? taken_slots[i / 64] | bit : taken_slots[i / 64] & ~bit;
+    }
+}
+
+static bool
+is_covered(size_t slot, size_t count)
+{
+    while ((slot + count) * XA_CHUNK_GRANULES >
+           atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed))
+        if (!xa_page_map_grow())
+            return false;
+    return true;
+}
+
+size_t
+xa_window_take(size_t count, size_t alignment)
+{
+    size_t slot = XA_WINDOW_NONE;
+    xa_lock_lock(&window.lock);
+    if (!window.is_placed)
+        window.is_placed = place_by_chance() || place_where_free();
+    if (window.is_placed && count <= XA_PAGE_MAP_SLOTS && alignment <= XA_PAGE_MAP_SLOTS)
+        slot = find(count, alignment);
+    if (slot != XA_WINDOW_NONE && !is_covered(slot, count))
+        slot = XA_WINDOW_NONE;
+    if (slot != XA_WINDOW_NONE) {
+        mark(slot, count, true);
+        while (window.first_word < WORDS - 1 &&
+               (taken_slots[window.first_word] | (window.first_word == 0)) == UINT64_MAX)
+            window.first_word++;
+    }
+    xa_lock_unlock(&window.lock);
+    return slot;
+}
+
+void
+xa_window_return(size_t slot, size_t count)
+{
+    xa_lock_lock(&window.lock);
+    mark(slot, count, false);
+    if (slot / 64 < window.first_word)
+        window.first_word = slot / 64;
+    xa_lock_unlock(&window.lock);
+}
+
+void
+xa_window_reset_in_child(void)
+{
+    xa_lock_reset_in_child(&window.lock);
+}

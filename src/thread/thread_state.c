@@ -1,0 +1,130 @@
+/*
+ * thread_state.c - see thread_state.h.
+ */
+#include "thread/thread_state.h"
+
+#include "base/assert.h"
+#include "extent/metadata.h"
+#include "os/lock.h"
+
+const xa_slot xa_thread_state_nothing = NULL;
+
+/* Casting const away is safe: nothing is ever stored through an empty cache's top. */
+#define NOTHING ((xa_slot *)(uintptr_t)&xa_thread_state_nothing)
+#define EMPTY_CACHES                                                                              \
+    {                                                                                             \
+        .tops = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing},               \
+        .limits = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing},             \
+    }
+
+const struct xa_thread_state xa_thread_state_none = EMPTY_CACHES;
+const struct xa_thread_state xa_thread_state_ended = EMPTY_CACHES;
+
+XA_THREAD_LOCAL struct xa_thread_state *xa_thread_self =
+    (struct xa_thread_state *)&xa_thread_state_none;
+
+static struct {
+    struct xa_lock lock;
+    struct xa_thread_state *unused;        /* [u] */
+    _Atomic(struct xa_thread_state *) all; /* [a] the newest; changed under the lock */
+    uint32_t fork_generation;              /* changes only while one thread runs */
+    _Atomic bool may_have_orphans;         /* [a] */
+} states = {.lock.rank = XA_LOCK_RANK_THREADS};
+
+static struct xa_thread_state *
+make(void)
+{
+    struct xa_thread_state *state = xa_metadata_take(sizeof *state);
+    if (state == NULL)
+        return NULL;
+    for (unsigned i = 0; i < XA_TINY_STEPS; i++)
+        state->class_of[i] = xa_size_class_tiny[i];
+    for (unsigned i = 0; i < XA_CLASS_CODES; i++) {
+        atomic_init(&state->tops[i], NOTHING);
+        state->limits[i] = NOTHING;
+    }
+    return state;
+}
+
+struct xa_thread_state *
+xa_thread_state_take(void)
+{
+    xa_lock_lock(&states.lock);
+    struct xa_thread_state *state = states.unused;
+    if (state != NULL) {
+        states.unused = state->next_unused;
+    } else if ((state = make()) != NULL) {
+        state->next = atomic_load_explicit(&states.all, memory_order_relaxed);
+        /* Release: whoever walks the list finds the state complete. */
+        atomic_store_explicit(&states.all, state, memory_order_release);
+    }
+    if (state != NULL) {
+        state->fork_generation = states.fork_generation;
+        state->exit_round = 0;
+        state->is_first = false;
+        atomic_store_explicit(&state->is_used, true, memory_order_relaxed);
+    }
+    xa_lock_unlock(&states.lock);
+    return state;
+}
+
+void
+xa_thread_state_return(struct xa_thread_state *state)
+{
+    xa_lock_lock(&states.lock);
+    atomic_store_explicit(&state->is_used, false, memory_order_relaxed);
+    state->next_unused = states.unused;
+    states.unused = state;
+    xa_lock_unlock(&states.lock);
+}
+
+struct xa_thread_state *
+xa_thread_state_all(void)
+{
+    return atomic_load_explicit(&states.all, memory_order_acquire);
+}
+
+size_t
+xa_thread_state_objects(struct xa_thread_state *state, unsigned size_class)
+{
+    size_t objects = 0;
+    /* Magazines' memory stays what it is or becomes another's: any value read is harmless. */
+    struct xa_magazine *spare =
+        atomic_load_explicit(&state->spares[size_class], memory_order_acquire);
+    if (spare != NULL)
+        objects = atomic_load_explicit(&spare->count, memory_order_relaxed);
+    struct xa_magazine *active =
+        atomic_load_explicit(&state->actives[size_class], memory_order_acquire);
+    xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
+    if (active != NULL && top >= active->slots && top <= xa_magazine_end(active))
+        objects += (size_t)(xa_magazine_end(active) - top);
+    return objects;
+}
+
+void
+xa_thread_state_reset_in_child(void)
+{
+    xa_lock_reset_in_child(&states.lock);
+    states.fork_generation++;
+    if (xa_thread_state_is_real(xa_thread_self))
+        xa_thread_self->fork_generation = states.fork_generation;
+    atomic_store_explicit(&states.may_have_orphans, true, memory_order_relaxed);
+}
+
+struct xa_thread_state *
+xa_thread_state_take_orphan(void)
+{
+    if (!atomic_load_explicit(&states.may_have_orphans, memory_order_relaxed))
+        return NULL;
+    xa_lock_lock(&states.lock);
+    struct xa_thread_state *state = atomic_load_explicit(&states.all, memory_order_relaxed);
+    while (state != NULL && !(atomic_load_explicit(&state->is_used, memory_order_relaxed) &&
+                                state->fork_generation != states.fork_generation))
+        state = state->next;
+    if (state != NULL)
+        state->fork_generation = states.fork_generation;
+    else
+        atomic_store_explicit(&states.may_have_orphans, false, memory_order_relaxed);
+    xa_lock_unlock(&states.lock);
+    return state;
+}

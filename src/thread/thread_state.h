@@ -1,0 +1,91 @@
+/*
+ * thread_state.h - what a thread owns.
+ *
+ * One thread-local pointer leads here; it is all the static TLS there is.  Before
+ * a thread has a state the pointer leads to a read-only one whose magazines are
+ * empty and full at the same time, so that the fast path needs no test for it: it
+ * simply misses.  The same holds after the thread's end.
+ *
+ * A cache of size class c is an active magazine and a spare one.  The active one is
+ * spread over tops[c] (the next object to hand out; at the magazine's end stands a
+ * NULL) and limits[c] (where the magazine is full), because the fast path needs
+ * just these.  The spare is a whole magazine behind one atomic pointer.
+ *
+ * States are never freed: a thread that ends leaves its state for the next one.
+ * All of them are on one list that only grows, so the report and a forked child can
+ * walk it without a lock.
+ *
+ * Keys: [t] owning thread only; a forked child may read what a dead thread left.
+ */
+#ifndef XA_THREAD_THREAD_STATE_H
+#define XA_THREAD_THREAD_STATE_H
+
+#include <stdatomic.h>
+
+#include "arena/magazine.h"
+#include "config/size_class.h"
+
+struct xa_arena;
+
+/* A slot of a magazine, as tops[] and limits[] see it. */
+typedef void *xa_slot;
+
+struct xa_thread_state {
+    _Atomic(xa_slot *) tops[XA_CLASS_CODES];   /* [t] written by the owner, read by the report */
+    uint8_t class_of[XA_TINY_STEPS];           /* [c] copy of xa_size_class_tiny, at hand */
+    xa_slot *limits[XA_CLASS_CODES];           /* [t] */
+    _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
+    _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] by exchange only */
+    uint8_t kinds[XA_CLASS_CODES];             /* [t] of the next magazine; grows on misses */
+    uint8_t fills[XA_CLASS_CODES];             /* [t] objects to take at the next miss */
+    struct xa_magazine *empties[XA_MAGAZINE_KINDS]; /* [t] */
+    uint8_t empty_counts[XA_MAGAZINE_KINDS];   /* [t] */
+    uint8_t exit_round;                        /* [t] destructor calls so far */
+    _Atomic bool is_used;                      /* [a] some thread's, living or cut off by a fork */
+    bool is_first;                             /* [t] the process's first, and alone so far */
+    bool is_inside;                            /* [t] in a slow path: a signal may come back in */
+    uint32_t fork_generation;                  /* [t] process generation that it belongs to */
+    struct xa_arena *arena;                    /* [t] */
+    struct xa_thread_state *next;              /* [c] on the list of all */
+    struct xa_thread_state *next_unused;       /* [u] */
+};
+
+/* The calling thread's state, or one of the two below. */
+extern XA_THREAD_LOCAL struct xa_thread_state *xa_thread_self;
+
+/* What xa_thread_self is before a thread's first call and after its last. */
+extern const struct xa_thread_state xa_thread_state_none;
+extern const struct xa_thread_state xa_thread_state_ended;
+
+/* True if the calling thread has a state of its own. */
+static inline bool
+xa_thread_state_is_real(const struct xa_thread_state *state)
+{
+    return state != &xa_thread_state_none && state != &xa_thread_state_ended;
+}
+
+/* Where an empty cache's top and limit point: a NULL. */
+extern const xa_slot xa_thread_state_nothing;
+
+/* An unused state or a new one, with empty caches; NULL if memory ran out. */
+XA_MUST_USE struct xa_thread_state *xa_thread_state_take(void);
+
+/* The thread is done with it; its caches are empty. */
+void xa_thread_state_return(struct xa_thread_state *state);
+
+/* The first of all states there ever were; follow `next`. */
+struct xa_thread_state *xa_thread_state_all(void);
+
+/* Objects in the state's cache of a class; near enough if its owner is running. */
+size_t xa_thread_state_objects(struct xa_thread_state *state, unsigned size_class);
+
+/*
+ * In a forked child: every state but the caller's is an orphan's now.  O(1): it
+ * only counts the process's generation up.
+ */
+void xa_thread_state_reset_in_child(void);
+
+/* A state whose thread did not come along into this process; taken by the caller.  Or NULL. */
+struct xa_thread_state *xa_thread_state_take_orphan(void);
+
+#endif

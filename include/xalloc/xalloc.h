@@ -102,8 +102,8 @@ size_t malloc_usable_size(void *pointer) XALLOC_NOTHROW;
 int malloc_trim(size_t pad) XALLOC_NOTHROW;
 
 /*
- * What the heap holds.  arena: bytes mapped for slabs and runs; ordblks: free runs'
- * and slabs' number; hblks, hblkhd: large objects and their bytes; fsmblks: bytes in
+ * What the heap holds.  arena: bytes mapped for slabs and runs; ordblks: the
+ * number of slabs; hblks, hblkhd: large objects and their bytes; fsmblks: bytes in
  * caches; uordblks: bytes of live small objects; fordblks: arena's bytes that are in
  * no object; keepcost: bytes that malloc_trim could give back.  mallinfo is the same,
  * cut off at INT_MAX.  Source: mallinfo(3).

@@ -14,6 +14,7 @@
 
 #include "alloc/fork.h"
 #include "arena/arena.h"
+#include "base/assert.h"
 #include "config/options.h"
 #include "extent/metadata.h"
 #include "os/cpu_count.h"
@@ -84,20 +85,6 @@ read_environment(void)
     stop_if_wrong(all_right);
 }
 
-/* What follows from the options. */
-static void
-apply_options(void)
-{
-    atomic_store_explicit(
-        &xa_page_heap_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
-    bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE;
-    xa_start_cached_class_max = 0;
-    if (xa_options.thread_cache && is_plain)
-        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
-            if (xa_size_class_table[c].object_bytes <= xa_options.thread_cache_max_bytes)
-                xa_start_cached_class_max = c;
-}
-
 static unsigned
 arena_count(void)
 {
@@ -110,6 +97,21 @@ arena_count(void)
     if (xa_options.arena_cap != 0 && count > xa_options.arena_cap)
         count = xa_options.arena_cap;
     return count < XA_ARENAS_MAX ? count : XA_ARENAS_MAX;
+}
+
+/* What follows from the options. */
+static void
+apply_options(void)
+{
+    atomic_store_explicit(
+        &xa_page_heap_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
+    bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE;
+    xa_start_cached_class_max = 0;
+    if (xa_options.thread_cache && is_plain)
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+            if (xa_size_class_table[c].object_bytes <= xa_options.thread_cache_max_bytes)
+                xa_start_cached_class_max = c;
+    xa_arena_set_limit(arena_count());
 }
 
 static void
@@ -132,6 +134,8 @@ static uintptr_t
 page_for_watch(void)
 {
     size_t page = xa_os_facts.page_bytes;
+    if (xa_options.strict_syscalls)
+        return 0;
     if (page > XA_METADATA_PAGE_BYTES)
         return xa_os_map_anywhere(page);
     return (uintptr_t)xa_metadata_take(XA_METADATA_PAGE_BYTES);
@@ -174,14 +178,15 @@ xa_start_process(void)
     xa_lock_lock(&start.lock);
     if (!atomic_load_explicit(&start.is_ready, memory_order_relaxed)) {
         xa_os_init();
+        xa_assert_report = xa_message_assert;
         xa_size_class_init(xa_os_facts.page_bytes);
         bool all_right =
             xa_options_parse(&xa_options, xalloc_conf, "xalloc_conf", report_option, NULL);
         all_right &= read_file();
         stop_if_wrong(all_right);
         read_environment();
+        xa_arena_init();
         apply_options();
-        xa_arena_init(arena_count());
         xa_thread_exit_init(at_thread_exit);
         xa_fork_watch_prepare(page_for_watch());
         atomic_store_explicit(&start.is_ready, true, memory_order_release);
@@ -189,16 +194,36 @@ xa_start_process(void)
     xa_lock_unlock(&start.lock);
 }
 
+static void
+print_options(void)
+{
+    for (size_t i = 0; i < xa_option_row_count; i++) {
+        char line[2 * XA_OPTION_TEXT_MAX];
+        struct xa_text text;
+        xa_text_init(&text, line, sizeof line);
+        xa_text_put_string(&text, "option ");
+        xa_text_put_string(&text, xa_option_rows[i].name);
+        xa_text_put_char(&text, ':');
+        xa_options_put_value(&xa_options, &xa_option_rows[i], &text);
+        xa_message_pointer(NULL, NULL, line);
+    }
+}
+
 void
 xa_start_read_environment(void)
 {
     xa_start_process();
     xa_lock_lock(&start.lock);
-    bool had = start.has_environment;
+    bool is_late = !start.has_environment;
     read_environment();
-    if (!had)
+    if (is_late)
         apply_options();
     xa_lock_unlock(&start.lock);
+    /* What was cached so far may be more than the options allow. */
+    if (is_late && xa_thread_state_is_real(xa_thread_self))
+        xa_thread_cache_flush(xa_thread_self);
+    if (xa_options.confirm_conf)
+        print_options();
 }
 
 struct xa_thread_state *

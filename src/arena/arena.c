@@ -35,7 +35,7 @@ enum {
 
 static struct {
     struct xa_lock lock;
-    unsigned limit; /* [c] */
+    _Atomic unsigned limit; /* [a] */
 } arenas = {.lock.rank = XA_LOCK_RANK_ARENAS};
 
 /* [a] Published complete. */
@@ -53,11 +53,23 @@ init(struct xa_arena *arena, unsigned index)
 }
 
 void
-xa_arena_init(unsigned limit)
+xa_arena_init(void)
+{
+    xa_arena_set_limit(1);
+    init(&first_arena, 0);
+}
+
+void
+xa_arena_set_limit(unsigned limit)
 {
     xa_assert(limit >= 1 && limit <= XA_ARENAS_MAX);
-    arenas.limit = limit;
-    init(&first_arena, 0);
+    atomic_store_explicit(&arenas.limit, limit, memory_order_relaxed);
+}
+
+unsigned
+xa_arena_limit(void)
+{
+    return atomic_load_explicit(&arenas.limit, memory_order_relaxed);
 }
 
 struct xa_arena *
@@ -66,12 +78,6 @@ xa_arena_at(unsigned index)
     if (index >= XA_ARENAS_MAX)
         return NULL;
     return atomic_load_explicit(&table[index], memory_order_acquire);
-}
-
-unsigned
-xa_arena_limit(void)
-{
-    return arenas.limit;
 }
 
 /* The arena of this index, made now if need be; the first one if memory ran out. */
@@ -94,7 +100,7 @@ xa_arena_assign(void)
 {
     unsigned best = 0;
     uint32_t fewest = UINT32_MAX;
-    for (unsigned i = 0; i < arenas.limit && fewest > 0; i++) {
+    for (unsigned i = 0; i < xa_arena_limit() && fewest > 0; i++) {
         struct xa_arena *arena = xa_arena_at(i);
         /* A number that others change meanwhile: near enough for a choice. */
         uint32_t threads =
@@ -245,7 +251,8 @@ struct xa_magazine *
 xa_arena_take_magazine(struct xa_arena *arena, unsigned size_class)
 {
     struct xa_magazine *magazine = xa_depot_take(&arena->bins[size_class].depot);
-    for (unsigned i = 0; magazine == NULL && i < arenas.limit; i++) {
+    unsigned limit = xa_arena_limit();
+    for (unsigned i = 0; magazine == NULL && i < limit; i++) {
         struct xa_arena *other = xa_arena_at(i);
         if (other != NULL && other != arena)
             magazine = xa_depot_take(&other->bins[size_class].depot);
@@ -302,26 +309,26 @@ size_t
 xa_arena_trim(size_t keep_bytes)
 {
     size_t total = 0;
-    for (unsigned i = 0; i < arenas.limit; i++)
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
         for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
             empty_depot(&xa_arena_at(i)->bins[c], c);
-    for (unsigned i = 0; i < arenas.limit; i++)
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
         if (xa_arena_at(i) != NULL)
             total += xa_page_heap_purge(&xa_arena_at(i)->heap, keep_bytes);
     return total;
 }
 
 void
-xa_arena_reset_in_child(void)
+xa_arena_reset_in_child(struct xa_arena *own)
 {
     xa_lock_reset_in_child(&arenas.lock);
-    for (unsigned i = 0; i < arenas.limit; i++) {
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++) {
         struct xa_arena *arena = xa_arena_at(i);
         if (arena == NULL)
             continue;
         xa_page_heap_reset_in_child(&arena->heap);
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
             xa_bin_reset_in_child(&arena->bins[c]);
-        atomic_store_explicit(&arena->threads, 0, memory_order_relaxed);
+        atomic_store_explicit(&arena->threads, arena == own, memory_order_relaxed);
     }
 }

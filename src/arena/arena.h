@@ -18,8 +18,11 @@ struct xa_arena {
 
 enum xa_arena_patience { XA_ARENA_TRY, XA_ARENA_WAIT };
 
-/* How many arenas threads are spread over.  Called once, before any other. */
-void xa_arena_init(unsigned limit);
+/* Make the first arena.  Called once, before any other. */
+void xa_arena_init(void);
+
+/* Over how many arenas new threads are spread; 1 at first. */
+void xa_arena_set_limit(unsigned limit);
 
 /* The arena that the next thread should use: the one with the fewest. */
 struct xa_arena *xa_arena_assign(void);
@@ -57,7 +60,7 @@ void xa_arena_put_magazine(
 /* Empty the depots into slabs and purge; `keep_bytes` a heap stay dirty.  Bytes given back. */
 size_t xa_arena_trim(size_t keep_bytes);
 
-/* In a forked child. */
-void xa_arena_reset_in_child(void);
+/* In a forked child, whose one thread uses `arena` (or none, if NULL). */
+void xa_arena_reset_in_child(struct xa_arena *arena);
 
 #endif

@@ -10,7 +10,7 @@
 
 /*
  * Take an object of `bytes`, at most XA_LARGE_MAX_BYTES, at a multiple of
- * `alignment` (a power of two up to XA_CHUNK_BYTES).  NULL if memory ran out.
+ * `alignment` (a power of two up to half a chunk).  NULL if memory ran out.
  */
 XA_MUST_USE void *xa_large_take(
     struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_zeroed);

@@ -131,11 +131,11 @@ put_summary(struct report *report)
     put_bytes(report, "active", s->active, "slabs and large objects");
     put_bytes(report, "metadata", s->metadata, "mapped for xalloc's own structures");
     put_bytes(report, "resident", s->resident, "of all this in memory, as the system says");
-    put_bytes(report, "mapped", s->mapped, "address space: active + dirty + retained + metadata");
+    put_bytes(report, "mapped", s->mapped, "active + dirty + retained + metadata");
     put_bytes(report, "retained", s->retained, "mapped, but without memory");
     put_bytes(report, "dirty", s->dirty, "unused, not given back yet");
     put_share(report, "internal frag.", s->internal_fragmentation,
-        "of allocated small bytes: rounding up (from a sample of requests)");
+        "of small objects: rounding up (from a sample)");
     put_share(report, "external frag.", s->external_fragmentation,
         "of active: what no live object is in");
 }
@@ -152,7 +152,7 @@ put_breakdown(struct report *report)
     put_bytes(report, "free slots", s->free_slots, "in slabs");
     put_bytes(report, "slab tails", s->tails, "too short for another object");
     put_count(report, "threads", s->threads, "that have a cache");
-    put_count(report, "live objects", s->live_objects, "");
+    put_count(report, "live objects", s->live_objects, "small, large and huge");
     put_bytes(report, "given back", value_of(&s->heaps.purged_bytes), "to the system so far");
     if (s->lost != 0)
         put_bytes(report, "lost", s->lost, "freed, but set aside by a fork in mid-operation");
@@ -260,7 +260,8 @@ xa_report_write(const char *title, enum xa_report_depth depth, xa_message_writer
         return false;
     struct report report = {.writer = writer, .context = context};
     xa_text_init(&report.text, buffer, sizeof buffer);
-    xa_statistics_gather(&statistics, XA_STATISTICS_WITH_RESIDENT);
+    xa_statistics_gather(&statistics,
+        xa_options.strict_syscalls ? XA_STATISTICS_QUICK : XA_STATISTICS_WITH_RESIDENT);
     xa_text_put_string(&report.text, "xalloc: statistics of process ");
     xa_text_put_unsigned(&report.text, xa_os_process_id());
     xa_text_put_string(&report.text, title);

@@ -40,3 +40,19 @@ xa_message_fatal(const char *call, const void *pointer, const char *what)
     xa_message_pointer(call, pointer, what);
     xa_os_abort();
 }
+
+void
+xa_message_assert(const char *expression, const char *file, int line)
+{
+    char buffer[LINE_BYTES];
+    struct xa_text text;
+    xa_text_init(&text, buffer, sizeof buffer);
+    xa_text_put_string(&text, "internal check failed: ");
+    xa_text_put_string(&text, expression);
+    xa_text_put_string(&text, " at ");
+    xa_text_put_string(&text, file);
+    xa_text_put_char(&text, ':');
+    xa_text_put_signed(&text, line);
+    xa_text_put_string(&text, ". This is a defect of xalloc: please report it.");
+    xa_message_fatal(NULL, NULL, buffer);
+}

@@ -21,6 +21,9 @@ void xa_message_write(const char *text, size_t bytes);
 /* "xalloc: call(0x…): what"; `call` may be NULL for messages without a pointer. */
 XA_COLD void xa_message_pointer(const char *call, const void *pointer, const char *what);
 
+/* A check of our own failed: say so and end the process. */
+XA_NORETURN XA_COLD void xa_message_assert(const char *expression, const char *file, int line);
+
 /* The same, then end the process: the heap can no longer be trusted. */
 XA_NORETURN XA_COLD void xa_message_fatal(const char *call, const void *pointer, const char *what);
 

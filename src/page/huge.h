@@ -1,7 +1,7 @@
 /*
  * huge.h - objects with a mapping of their own.
  *
- * Anything beyond half a chunk, or aligned to more than a chunk.
+ * Anything beyond half a chunk, in size or in alignment.
  */
 #ifndef XA_PAGE_HUGE_H
 #define XA_PAGE_HUGE_H

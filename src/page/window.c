@@ -82,13 +82,20 @@ place_where_free(void)
     return false;
 }
 
+/* The first slot from `slot` on whose address is a multiple of `alignment` slots. */
+static size_t
+align_slot(size_t slot, size_t alignment)
+{
+    size_t before = xa_page_map.base / XA_CHUNK_BYTES;
+    return xa_bits_align_up(before + slot, alignment) - before;
+}
+
 /* First slot of the lowest run of `count` free ones, or XA_WINDOW_NONE. */
 static size_t
 find(size_t count, size_t alignment)
 {
     /* Slot 0 is left out, so that 0 is no granule's number. */
-    size_t from = window.first_word > 0 ? window.first_word * 64 : 1;
-    size_t slot = xa_bits_align_up(from, alignment);
+    size_t slot = align_slot(window.first_word > 0 ? window.first_word * 64 : 1, alignment);
     while (slot + count <= XA_PAGE_MAP_SLOTS) {
         size_t length = 0;
         while (length < count) {
@@ -101,7 +108,7 @@ find(size_t count, size_t alignment)
         }
         if (length >= count)
             return slot;
-        slot = xa_bits_align_up(slot + length + 1, alignment);
+        slot = align_slot(slot + length + 1, alignment);
     }
     return XA_WINDOW_NONE;
 }

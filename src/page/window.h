@@ -9,7 +9,7 @@
 #define XA_WINDOW_NONE SIZE_MAX
 
 /*
- * Take the lowest `count` neighbouring slots that begin at a multiple of
+ * Take the lowest `count` neighbouring slots whose address is a multiple of
  * `alignment` (a power of two) slots.  The page map covers them; nothing is mapped.
  * XA_WINDOW_NONE if the window is full or memory for the map ran out.
  */

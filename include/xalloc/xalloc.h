@@ -124,8 +124,8 @@ void malloc_stats(void) XALLOC_NOTHROW;
 
 /*
  * Change a parameter of glibc's allocator (M_TRIM_THRESHOLD and so on): mapped to
- * xalloc's nearest one, or accepted without effect.  Returns 1; 0 for a parameter or
- * value that glibc would refuse.  Source: mallopt(3).
+ * xalloc's nearest one, or accepted without effect.  Returns 1; 0 for a value that glibc
+ * would refuse.  Source: mallopt(3).
  */
 int mallopt(int parameter, int value) XALLOC_NOTHROW;
 

@@ -4,8 +4,8 @@
  * The first call may come from the loader, before libc is up and before any
  * constructor ran, and what it calls may be another library's, preloaded like us,
  * that allocates in turn.  So everything here works on data that is valid from the
- * start, and calls of libc but two kinds: reading the auxiliary vector, and making
- * the key that tells of a thread's end.
+ * start.  Of libc it calls two things: it reads the auxiliary vector, and, once
+ * malloc works, it makes the key that tells of a thread's end.
  *
  * Settings come from four places; a later one overrides an earlier one: what is
  * built in, the program's own `xalloc_conf`, /etc/xalloc.conf, XALLOC_CONF.
@@ -29,6 +29,7 @@ enum {
     ARENAS_ONE_A_CPU = 4, /* up to here an arena for each processor, */
     CPUS_AN_ARENA = 8,    /* beyond it one for so many */
     CONFIG_FILE_BYTES = 4096,
+    EXIT_ROUNDS = 2, /* calls at a thread's end until its state is given up */
 };
 
 #define CONFIG_FILE "/etc/xalloc.conf"
@@ -42,6 +43,7 @@ static struct {
     struct xa_lock lock;
     _Atomic bool is_ready;
     bool has_environment;  /* [i] it has been read */
+    _Atomic bool has_key;     /* [a] the notice of threads' ends is asked for */
     _Atomic bool has_threads; /* [a] a second thread has come */
 } start = {.lock.rank = XA_LOCK_RANK_INIT};
 
@@ -118,13 +120,18 @@ static void
 at_thread_exit(void *argument)
 {
     struct xa_thread_state *state = argument;
-    /* Destructors of other keys may still free and allocate: end in the last round only. */
-    if (++state->exit_round < XA_THREAD_EXIT_ROUNDS) {
+    state->is_inside = true;
+    xa_thread_cache_flush(state);
+    state->is_inside = false;
+    /*
+     * Destructors of other keys may still free and allocate: stay for one more round.
+     * Not for all, since a thread may come here late, by its first call in one of them.
+     */
+    if (++state->exit_round < EXIT_ROUNDS) {
         xa_thread_exit_arm(state);
         return;
     }
     xa_thread_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_ended;
-    xa_thread_cache_flush(state);
     xa_arena_leave(state->arena);
     xa_thread_state_return(state);
 }
@@ -187,11 +194,13 @@ xa_start_process(void)
         read_environment();
         xa_arena_init();
         apply_options();
-        xa_thread_exit_init(at_thread_exit);
         xa_fork_watch_prepare(page_for_watch());
         atomic_store_explicit(&start.is_ready, true, memory_order_release);
     }
     xa_lock_unlock(&start.lock);
+    /* libc's part comes last and without the lock: it may be interposed, and allocate. */
+    if (!atomic_exchange_explicit(&start.has_key, true, memory_order_relaxed))
+        xa_thread_exit_init(at_thread_exit);
 }
 
 static void

@@ -105,6 +105,7 @@ struct xa_huge {
     struct xa_huge *next_kept; /* [h] on the list of freed mappings that are kept */
     uint64_t freed_ms;         /* [h] when */
     bool is_zeroed;            /* [h] the kept mapping reads as zeros */
+    bool is_stuck;             /* [h] the host would neither unmap nor empty it */
 };
 
 #endif

@@ -9,7 +9,7 @@
 
 /*
  * The smaller of the affinity mask and the cgroup quota (rounded up), at least 1.
- * Reads up to three small files, none if the mask has at most `enough` processors.
+ * Reads one or two small files, four in mixed or old set-ups; none if the mask has at most `enough` processors.
  */
 unsigned xa_cpu_count_usable(unsigned enough);
 

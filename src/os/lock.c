@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "os/fork_watch.h"
+#include "os/message.h"
 #include "os/os.h"
 
 enum {
@@ -54,6 +55,10 @@ xa_lock_try(struct xa_lock *lock) XA_NO_ANALYSIS
 static XA_NOINLINE void
 wait_for(struct xa_lock *lock) XA_NO_ANALYSIS
 {
+    if (xa_lock_is_mine(lock))
+        xa_message_fatal(NULL, NULL,
+            "a thread waits for its own lock: malloc or free was called from within xalloc. "
+            "Look for a preloaded library that replaces system functions and allocates in them.");
     for (unsigned spin = 0; spin < SPINS; spin++) {
         if (atomic_load_explicit(&lock->state, memory_order_relaxed) == FREE && xa_lock_try(lock))
             return;

@@ -61,7 +61,7 @@ size_t xa_os_resident_bytes(uintptr_t address, size_t bytes);
 /* The page at `address` reads as zeros in every child process.  False if unsupported. */
 bool xa_os_wipe_on_fork(uintptr_t address);
 
-/* Milliseconds of a clock that never runs backwards; coarse.  May call libc. */
+/* Milliseconds of a clock that never runs backwards; coarse. */
 uint64_t xa_os_now_ms(void);
 
 /* Processors that this thread may run on, at least 1. */

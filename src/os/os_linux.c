@@ -157,10 +157,15 @@ xa_os_resident_bytes(uintptr_t address, size_t bytes)
     while (bytes > 0) {
         size_t part = bytes < sizeof present * page ? bytes : sizeof present * page;
         long result = call(SYS_mincore, (long)address, (long)part, (long)present, 0, 0, 0);
-        if (is_error(result) && result != -ENOMEM)
+        /* A hole somewhere: ask about less, down to the page that is not there. */
+        while (result == -ENOMEM && part > page) {
+            part = xa_bits_align_up(part / 2, page);
+            result = call(SYS_mincore, (long)address, (long)part, (long)present, 0, 0, 0);
+        }
+        if (result == -ENOMEM)
+            present[0] = 0;
+        else if (is_error(result))
             return total + bytes;
-        for (size_t i = 0; is_error(result) && i < part / page; i++)
-            present[i] = 0;
         for (size_t i = 0; i < part / page; i++)
             total += (present[i] & 1) * page;
         address += part;
@@ -179,8 +184,9 @@ xa_os_wipe_on_fork(uintptr_t address)
 uint64_t
 xa_os_now_ms(void)
 {
+    /* Not libc's function: libraries that fake the time replace it, and allocate in it. */
     struct timespec now = {0};
-    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+    if (is_error(call(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&now, 0, 0, 0, 0)))
         return 0;
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }

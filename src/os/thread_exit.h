@@ -3,7 +3,8 @@
  *
  * pthread keys: their destructors run while the thread can still allocate, in an
  * order that nobody promises.  A destructor that arms itself again is called once
- * more after the others, PTHREAD_DESTRUCTOR_ITERATIONS (4 in glibc) times at most.
+ * more after the others have run, in PTHREAD_DESTRUCTOR_ITERATIONS (4 in glibc)
+ * rounds at most.
  * These are libc's functions and may allocate: call them without any lock.
  */
 #ifndef XA_OS_THREAD_EXIT_H
@@ -12,9 +13,6 @@
 #include <stdbool.h>
 
 #include "base/annotate.h"
-
-/* Rounds in which an armed destructor is sure to be called. */
-enum { XA_THREAD_EXIT_ROUNDS = 4 };
 
 /* Say what to call.  False if the process has used up its keys: then nothing will be called. */
 bool xa_thread_exit_init(void (*at_exit)(void *));

@@ -29,6 +29,7 @@ enum {
     KEPT_MAX = 32,
     PLACE_TRIES = 1000,
     FIT_FRACTION = 8, /* a kept mapping may be this part larger than asked */
+    SLOTS_KEPT_FRACTION = 4,
     KEPT_MAX_AUTO_BYTES = 256 * 1024 * 1024,
 };
 
@@ -205,6 +206,7 @@ let_go(struct xa_huge *huge)
     if (destroy(huge))
         return bytes;
     huge->is_zeroed = huge->is_zeroed || xa_os_purge(xa_window_address(huge->region.slot), bytes);
+    huge->is_stuck = true;
     keep(huge);
     return 0;
 }
@@ -221,7 +223,7 @@ xa_huge_return(struct xa_huge *huge)
 {
     add(&xa_huge_counters.live_bytes, -huge->bytes);
     add(&xa_huge_counters.live_objects, (size_t)-1);
-    huge->is_zeroed = false;
+    huge->is_zeroed = huge->is_stuck = false;
     if (xa_options.dirty_decay_ms == 0 || huge->bytes > kept_bound()) {
         (void)let_go(huge);
         return;
@@ -240,8 +242,6 @@ xa_huge_of(uintptr_t address)
 static bool
 is_due(const struct xa_huge *huge, uint64_t now, size_t bytes_before, size_t rank)
 {
-    if (huge->is_zeroed)
-        return false; /* already empty: the host would not unmap it */
     if (rank >= KEPT_MAX || bytes_before + huge->bytes > kept_bound())
         return true;
     int64_t decay = xa_options.dirty_decay_ms;
@@ -257,8 +257,9 @@ take_due(enum xa_huge_purge what, uint64_t now)
     xa_lock_lock(&stock.lock);
     for (struct xa_huge **link = &stock.kept; *link != NULL; link = &(*link)->next_kept) {
         struct xa_huge *huge = *link;
-        bool all = what == XA_HUGE_ALL && !huge->is_zeroed;
-        if (all || is_due(huge, now, bytes, rank)) {
+        bool may_go = what == XA_HUGE_ALL || is_due(huge, now, bytes, rank);
+        /* What the host refused once waits to be used again. */
+        if (may_go && !huge->is_stuck) {
             found = unlink(link);
             break;
         }
@@ -289,6 +290,18 @@ resize_in_place(struct xa_huge *huge, size_t bytes)
     if (bytes > huge->bytes)
         return xa_os_map(start + huge->bytes, bytes - huge->bytes) == XA_OS_DONE;
     return bytes == huge->bytes || xa_os_unmap(start + bytes, huge->bytes - bytes);
+}
+
+/* Most of the object's slots are no longer needed: let others have them. */
+static void
+return_slots(struct xa_huge *huge)
+{
+    size_t slots = huge->slots, kept = slots_for(huge->bytes);
+    if (kept > slots / SLOTS_KEPT_FRACTION)
+        return;
+    unpublish(huge->region.slot + kept, slots - kept);
+    huge->slots = (uint32_t)kept;
+    xa_window_return(huge->region.slot + kept, slots - kept);
 }
 
 /* Move the pages to slots with room for as much again. */
@@ -324,6 +337,7 @@ xa_huge_resize(struct xa_huge *huge, size_t bytes)
         return NULL;
     huge->bytes = bytes;
     huge->asked_bytes = asked;
+    return_slots(huge);
     add(&xa_huge_counters.live_bytes, bytes - before);
     return (void *)xa_window_address(huge->region.slot);
 }

@@ -40,6 +40,7 @@ enum {
     GROWTH_MIN_GRANULES = 4,
     GROWTH_MAX_GRANULES = 64,
     GROWTH_FRACTION = 8,
+    TICKS_PER_LOOK = 8,
     PLACE_TRIES = 1000, /* slots that may turn out to hold something foreign */
     /* Without an option: dirty memory is bounded by this and a quarter of the live heap. */
     DIRTY_MAX_AUTO_BYTES = 64 * 1024 * 1024,
@@ -60,7 +61,7 @@ xa_page_heap_init(struct xa_page_heap *heap, uint16_t arena)
 {
     xa_lock_init(&heap->lock, XA_LOCK_RANK_PAGE_HEAP);
     heap->arena = arena;
-    /* The clock is libc's, and this may run before libc does: time begins at 0. */
+    /* Time begins at 0: the first look at the clock is the first purge's. */
     xa_decay_init(&heap->decay, xa_options.dirty_decay_ms, 0);
 }
 
@@ -521,8 +522,12 @@ xa_page_heap_tick(struct xa_page_heap *heap)
     if (dirty == 0)
         return;
     size_t keep = dirty_bound(heap);
-    uint64_t now = xa_os_now_ms();
-    if (now >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
+    /* The clock is a system call: look at it now and then.  A lost tick does not matter. */
+    uint32_t ticks = atomic_load_explicit(&heap->ticks, memory_order_relaxed);
+    atomic_store_explicit(&heap->ticks, ticks + 1, memory_order_relaxed);
+    bool is_time = ticks % TICKS_PER_LOOK == 0;
+    uint64_t now = is_time ? xa_os_now_ms() : 0;
+    if (is_time && now >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
         xa_lock_lock(&heap->lock);
         size_t limit = xa_decay_limit(&heap->decay, now, dirty);
         atomic_store_explicit(

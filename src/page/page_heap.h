@@ -25,6 +25,7 @@ struct xa_page_heap {
     struct xa_max_tree rooms;      /* free granules at the mapped end, and unmapped ones behind */
     struct xa_decay decay;         /* [p] */
     _Atomic uint64_t deadline_ms;  /* [a] when to look at the decay again */
+    _Atomic uint32_t ticks;        /* [a] calls of xa_page_heap_tick(), near enough */
     struct xa_heap_counters counters;
 };
 

@@ -79,8 +79,11 @@ detach(struct xa_thread_state *state, unsigned size_class)
     if (magazine == NULL)
         return NULL;
     xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
-    atomic_store_explicit(
-        &magazine->count, (uint16_t)(xa_magazine_end(magazine) - top), memory_order_relaxed);
+    /* Where a fork cut attach() or detach() short, the top is off and the count still right. */
+    if (top != nothing)
+        atomic_store_explicit(&magazine->count, (uint16_t)(xa_magazine_end(magazine) - top),
+            memory_order_relaxed);
+    order_stores();
     atomic_store_explicit(&state->tops[size_class], nothing, memory_order_relaxed);
     state->limits[size_class] = nothing;
     order_stores();

@@ -62,6 +62,8 @@ xa_thread_state_take(void)
         state->fork_generation = states.fork_generation;
         state->exit_round = 0;
         state->is_first = false;
+        /* A thread that a fork cut off may have left it set. */
+        state->is_inside = false;
         atomic_store_explicit(&state->is_used, true, memory_order_relaxed);
     }
     xa_lock_unlock(&states.lock);

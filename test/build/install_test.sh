@@ -34,6 +34,8 @@ diff -u - <(installed) <<'END' || complain "other files are installed than expec
 ./lib/pkgconfig/xalloc.pc
 ./share/doc/xalloc/COPYING
 ./share/doc/xalloc/README.md
+./share/man/man1/xalloc-config.1
+./share/man/man1/xalloc-run.1
 ./share/man/man3/xalloc.3
 END
 

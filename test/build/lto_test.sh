@@ -8,6 +8,6 @@ mkdir "$work/build"
 cd "$work/build"
 quietly "$top_srcdir/configure" -q --enable-lto --enable-development
 quietly make -s -j "$(nproc)"
-quietly make -s check-TESTS TESTS="bin/dev/check-exports bin/dev/check-tls"
+quietly make -s run-tests TESTS="bin/dev/check-exports bin/dev/check-tls"
 expect 0 "42" bin/xalloc-run perl -e 'my @list = map { "x" x $_ } 1 .. 2000; print 42'
 finish

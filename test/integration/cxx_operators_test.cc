@@ -1,9 +1,10 @@
 /*
  * cxx_operators_test.cc - the 20 C++ operators, rows S10 to S15 and S20 to S26.
  *
- * The operators are called as functions, ::operator new(…): a compiler may leave out a new-expression,
- * and may choose which form of delete it calls.  In this program nothing is replaced, so every form must
- * come from the allocator; cxx_replace_test.cc and cxx_replace_array_test.cc are about replacing some.
+ * The operators are called as functions, ::operator new(…): a compiler may leave out a
+ * new-expression, and may choose which form of delete it calls.  In this program nothing is
+ * replaced, so every form must come from the allocator; cxx_replace_test.cc and
+ * cxx_replace_array_test.cc are about replacing some.
  *
  * What must run out of memory does so under a limit, in a child.
  */
@@ -36,7 +37,8 @@ extern "C" {
 #include <thread>
 #include <vector>
 
-namespace {
+namespace
+{
 
 enum { CHILD_SECONDS = 60, LIVE = 8 };
 
@@ -44,12 +46,15 @@ struct xa_child_result child;
 
 const char *const operator_names[] = {"_Znwm", "_Znam", "_ZdlPv", "_ZdaPv", "_ZnwmRKSt9nothrow_t",
     "_ZnamRKSt9nothrow_t", "_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t", "_ZdlPvm", "_ZdaPvm",
-    "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t", "_ZdlPvSt11align_val_t", "_ZdaPvSt11align_val_t",
-    "_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t",
-    "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdaPvSt11align_val_tRKSt9nothrow_t", "_ZdlPvmSt11align_val_t",
-    "_ZdaPvmSt11align_val_t"};
+    "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t", "_ZdlPvSt11align_val_t",
+    "_ZdaPvSt11align_val_t", "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t", "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t", "_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t"};
 
-/* One way to allocate, `aligned` if it takes an alignment, with every way to free that belongs to it. */
+/*
+ * One way to allocate, `aligned` if it takes an alignment, with every way to free that belongs to
+ * it.
+ */
 struct form {
     const char *name;
     bool aligned;
@@ -62,21 +67,25 @@ const form forms[] = {
     {"new", false, true, [](std::size_t n, std::align_val_t) { return ::operator new(n); },
         {[](void *p, std::size_t, std::align_val_t) { ::operator delete(p); },
             [](void *p, std::size_t n, std::align_val_t) { ::operator delete(p, n); },
-            [](void *p, std::size_t, std::align_val_t) { ::operator delete(p, std::nothrow); }, nullptr}},
+            [](void *p, std::size_t, std::align_val_t) { ::operator delete(p, std::nothrow); },
+            nullptr}},
     {"new nothrow", false, false,
         [](std::size_t n, std::align_val_t) { return ::operator new(n, std::nothrow); },
         {[](void *p, std::size_t, std::align_val_t) { ::operator delete(p); },
             [](void *p, std::size_t n, std::align_val_t) { ::operator delete(p, n); },
-            [](void *p, std::size_t, std::align_val_t) { ::operator delete(p, std::nothrow); }, nullptr}},
+            [](void *p, std::size_t, std::align_val_t) { ::operator delete(p, std::nothrow); },
+            nullptr}},
     {"new[]", false, true, [](std::size_t n, std::align_val_t) { return ::operator new[](n); },
         {[](void *p, std::size_t, std::align_val_t) { ::operator delete[](p); },
             [](void *p, std::size_t n, std::align_val_t) { ::operator delete[](p, n); },
-            [](void *p, std::size_t, std::align_val_t) { ::operator delete[](p, std::nothrow); }, nullptr}},
+            [](void *p, std::size_t, std::align_val_t) { ::operator delete[](p, std::nothrow); },
+            nullptr}},
     {"new[] nothrow", false, false,
         [](std::size_t n, std::align_val_t) { return ::operator new[](n, std::nothrow); },
         {[](void *p, std::size_t, std::align_val_t) { ::operator delete[](p); },
             [](void *p, std::size_t n, std::align_val_t) { ::operator delete[](p, n); },
-            [](void *p, std::size_t, std::align_val_t) { ::operator delete[](p, std::nothrow); }, nullptr}},
+            [](void *p, std::size_t, std::align_val_t) { ::operator delete[](p, std::nothrow); },
+            nullptr}},
     {"aligned new", true, true,
         [](std::size_t n, std::align_val_t a) { return ::operator new(n, a); },
         {[](void *p, std::size_t, std::align_val_t a) { ::operator delete(p, a); },
@@ -93,18 +102,22 @@ const form forms[] = {
         [](std::size_t n, std::align_val_t a) { return ::operator new[](n, a); },
         {[](void *p, std::size_t, std::align_val_t a) { ::operator delete[](p, a); },
             [](void *p, std::size_t n, std::align_val_t a) { ::operator delete[](p, n, a); },
-            [](void *p, std::size_t, std::align_val_t a) { ::operator delete[](p, a, std::nothrow); },
+            [](void *p, std::size_t, std::align_val_t a) {
+                ::operator delete[](p, a, std::nothrow);
+            },
             nullptr}},
     {"aligned new[] nothrow", true, false,
         [](std::size_t n, std::align_val_t a) { return ::operator new[](n, a, std::nothrow); },
         {[](void *p, std::size_t, std::align_val_t a) { ::operator delete[](p, a); },
             [](void *p, std::size_t n, std::align_val_t a) { ::operator delete[](p, n, a); },
-            [](void *p, std::size_t, std::align_val_t a) { ::operator delete[](p, a, std::nothrow); },
+            [](void *p, std::size_t, std::align_val_t a) {
+                ::operator delete[](p, a, std::nothrow);
+            },
             nullptr}},
 };
 
-const std::size_t impossible_sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1, SIZE_MAX / 2,
-    static_cast<std::size_t>(1) << 57};
+const std::size_t impossible_sizes[] = {
+    SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1, SIZE_MAX / 2, static_cast<std::size_t>(1) << 57};
 
 void
 s10_to_s15_every_form_comes_from_the_allocator(void **)
@@ -245,7 +258,10 @@ s23_the_handler_is_read_again_on_every_turn(void **)
 struct witness {
     bool *destroyed;
 
-    ~witness() { *destroyed = true; }
+    ~witness()
+    {
+        *destroyed = true;
+    }
 };
 
 __attribute__((noinline)) void
@@ -284,7 +300,9 @@ free_the_reserve()
     std::set_new_handler(nullptr);
 }
 
-/* The handler frees memory and the very same call then succeeds.  Runs in a child, under a limit. */
+/*
+ * The handler frees memory and the very same call then succeeds.  Runs in a child, under a limit.
+ */
 int
 succeed_after_the_handler_freed_memory(void *)
 {
@@ -315,7 +333,8 @@ void
 s23_allocation_succeeds_once_the_handler_has_freed_memory(void **)
 {
     if (xa_child_is_instrumented()) {
-        print_message("skipped: an address space limit means nothing under a sanitizer or Valgrind\n");
+        print_message(
+            "skipped: an address space limit means nothing under a sanitizer or Valgrind\n");
         skip();
     }
     xa_child_call(&child, CHILD_SECONDS, succeed_after_the_handler_freed_memory, nullptr);
@@ -472,7 +491,8 @@ use_containers(unsigned index, void *argument)
     auto *failures = static_cast<std::atomic<int> *>(argument);
 
     for (int i = 0; i < 5000; i++)
-        names[i % 500] = std::string(static_cast<std::size_t>(i % 300), static_cast<char>('a' + index));
+        names[i % 500] =
+            std::string(static_cast<std::size_t>(i % 300), static_cast<char>('a' + index));
     for (int i = 0; i < 200; i++) {
         wides.push_back(std::make_unique<wide>());
         if (reinterpret_cast<std::uintptr_t>(wides.back().get()) % 256 != 0)

@@ -1,8 +1,8 @@
 /*
  * cxx_plugin.cc - a C++ plugin that a C program loads, for cxx_plugin_test.c (row S22).
  *
- * Each function does one thing that needs the C++ run-time's help when memory runs out, and returns 0 if
- * it got it.  They are called from C, so nothing may be thrown out of them.
+ * Each function does one thing that needs the C++ run-time's help when memory runs out, and
+ * returns 0 if it got it.  They are called from C, so nothing may be thrown out of them.
  */
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,8 @@
 #include <string>
 #include <vector>
 
-namespace {
+namespace
+{
 
 /* Not constant, as compilers warn of it where they see it. */
 volatile std::size_t impossible = SIZE_MAX / 2 + 1;

@@ -1,9 +1,9 @@
 /*
  * cxx_plugin_test.c - a C program loads a C++ plugin with RTLD_LOCAL, row S22.
  *
- * The C++ run-time then comes with the plugin, and is not visible to the allocator by name: its weak
- * references to the new-handler and to the function that throws bad_alloc stay null.  The plugin must get
- * its handler and its exception all the same.
+ * The C++ run-time then comes with the plugin, and is not visible to the allocator by name: its
+ * weak references to the new-handler and to the function that throws bad_alloc stay null.  The
+ * plugin must get its handler and its exception all the same.
  *
  * The plugin is the path in XALLOC_TEST_PLUGIN, or cxx_plugin.so beside this program or in .libs.
  */

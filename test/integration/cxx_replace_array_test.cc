@@ -1,9 +1,10 @@
 /*
- * cxx_replace_array_test.cc - a program replaces the plain array pair and the aligned pair, row S25.
+ * cxx_replace_array_test.cc - a program replaces the plain array pair and the aligned pair, row
+ * S25.
  *
- * The other half of cxx_replace_test.cc.  Forms that must go through the replacements: array nothrow and
- * array sized through the array pair; aligned arrays, aligned nothrow and aligned sized through the
- * aligned pair.  The plain pair is not replaced and must not be touched by this.
+ * The other half of cxx_replace_test.cc.  Forms that must go through the replacements: array
+ * nothrow and array sized through the array pair; aligned arrays, aligned nothrow and aligned
+ * sized through the aligned pair.  The plain pair is not replaced and must not be touched by this.
  */
 #include <csetjmp>
 #include <cstdarg>
@@ -26,7 +27,8 @@ extern "C" {
 #pragma GCC diagnostic ignored "-Wsized-deallocation"
 #endif
 
-namespace {
+namespace
+{
 
 struct calls {
     int array_new, array_delete, aligned_new, aligned_delete;
@@ -34,7 +36,10 @@ struct calls {
 
 calls seen;
 
-/* A block that begins `offset` bytes into what malloc gave, with the start kept just in front of it. */
+/*
+ * A block that begins `offset` bytes into what malloc gave, with the start kept just in front of
+ * it.
+ */
 void *
 shifted(std::size_t size, std::size_t offset)
 {
@@ -89,18 +94,22 @@ operator delete(void *ptr, std::align_val_t) noexcept
     free_shifted(ptr);
 }
 
-namespace {
+namespace
+{
 
 const std::size_t size = 1000;
 const auto alignment = static_cast<std::align_val_t>(64);
 
-/* Names the form that did not reach the replacement; the child's exit code says that one did not. */
+/*
+ * Names the form that did not reach the replacement; the child's exit code says that one did not.
+ */
 bool
 expect_one_more(int now, int before, const char *form)
 {
     if (now == before + 1)
         return true;
-    std::fprintf(stderr, "operator %s: %d calls of the program's own operator\n", form, now - before);
+    std::fprintf(
+        stderr, "operator %s: %d calls of the program's own operator\n", form, now - before);
     return false;
 }
 

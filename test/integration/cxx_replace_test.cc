@@ -1,10 +1,11 @@
 /*
- * cxx_replace_test.cc - a program replaces only operator new(size_t) and operator delete(void *), row S25.
+ * cxx_replace_test.cc - a program replaces only operator new(size_t) and operator delete(void *),
+ * row S25.
  *
- * The standard lets a program do that, and promises that every other form of the pair then goes through
- * the replacement.  The replacement here puts 16 bytes in front of each object, so that an object freed
- * past it is an interior pointer to the allocator, and an object made past it has no mark.  Aligned forms
- * are a pair of their own, and must not go through it.
+ * The standard lets a program do that, and promises that every other form of the pair then goes
+ * through the replacement.  The replacement here puts 16 bytes in front of each object, so that an
+ * object freed past it is an interior pointer to the allocator, and an object made past it has no
+ * mark.  Aligned forms are a pair of their own, and must not go through it.
  */
 #include <csetjmp>
 #include <cstdarg>
@@ -29,7 +30,8 @@ extern "C" {
 #pragma GCC diagnostic ignored "-Wsized-deallocation"
 #endif
 
-namespace {
+namespace
+{
 
 const std::uint64_t mark = 0x7265706c61636564;
 
@@ -71,7 +73,8 @@ operator delete(void *ptr) noexcept
     std::free(static_cast<char *>(ptr) - 16);
 }
 
-namespace {
+namespace
+{
 
 using allocate_function = void *(*)(std::size_t);
 using release_function = void (*)(void *, std::size_t);
@@ -107,7 +110,8 @@ make_with_every_form(void *)
             void *block = maker.allocate(size);
 
             if (made != before + 1 || !is_marked(block)) {
-                std::fprintf(stderr, "operator %s does not call the program's operator new\n", maker.name);
+                std::fprintf(
+                    stderr, "operator %s does not call the program's operator new\n", maker.name);
                 return 1;
             }
             ::operator delete(block);
@@ -126,8 +130,8 @@ free_with_every_form(void *)
 
             releaser.release(block, size);
             if (freed != before + 1) {
-                std::fprintf(
-                    stderr, "operator %s does not call the program's operator delete\n", releaser.name);
+                std::fprintf(stderr, "operator %s does not call the program's operator delete\n",
+                    releaser.name);
                 return 1;
             }
         }
@@ -146,7 +150,8 @@ use_aligned_forms(void *)
         ::operator delete(::operator new(size, alignment), alignment);
         ::operator delete(::operator new(size, alignment, std::nothrow), size, alignment);
         ::operator delete[](::operator new[](size, alignment), size, alignment);
-        ::operator delete[](::operator new[](size, alignment, std::nothrow), alignment, std::nothrow);
+        ::operator delete[](
+            ::operator new[](size, alignment, std::nothrow), alignment, std::nothrow);
     }
     XA_CHILD_CHECK(made == made_before && freed == freed_before);
     return 0;
@@ -170,7 +175,10 @@ use_the_library(void *)
 
 struct xa_child_result child;
 
-/* In children: a form that misses the replacement hands the allocator a bad pointer, which may abort. */
+/*
+ * In children: a form that misses the replacement hands the allocator a bad pointer, which may
+ * abort.
+ */
 void
 expect_success(int (*function)(void *))
 {

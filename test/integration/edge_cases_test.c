@@ -2,8 +2,9 @@
  * edge_cases_test.c - the edge cases of the allocating functions, rows E1 to E24, one test a row.
  *
  * The rule where standards leave room is to do as the newest glibc does.  Every function is called
- * through a volatile pointer: a compiler may otherwise drop a malloc whose result is freed, or judge a
- * size at compile time.  errno is set to a value no call leaves behind, and checked exactly.
+ * through a volatile pointer: a compiler may otherwise drop a malloc whose result is freed, or
+ * judge a size at compile time.  errno is set to a value no call leaves behind, and checked
+ * exactly.
  *
  * What could end or hang the process (limits, misuse, locked memory) runs in a child.
  */
@@ -206,26 +207,16 @@ static void *
 take_zero_bytes(int kind)
 {
     switch (kind) {
-    case 0:
-        return call_malloc(0);
-    case 1:
-        return call_calloc(0, 1);
-    case 2:
-        return call_calloc(0, 1000000);
-    case 3:
-        return call_calloc(1, 0);
-    case 4:
-        return call_calloc(0, 0);
-    case 5:
-        return call_calloc(0, SIZE_MAX);
-    case 6:
-        return call_realloc(NULL, 0);
-    case 7:
-        return call_reallocarray(NULL, 0, 16);
-    case 8:
-        return call_reallocarray(NULL, 16, 0);
-    default:
-        return call_reallocarray(NULL, 0, 0);
+    case 0: return call_malloc(0);
+    case 1: return call_calloc(0, 1);
+    case 2: return call_calloc(0, 1000000);
+    case 3: return call_calloc(1, 0);
+    case 4: return call_calloc(0, 0);
+    case 5: return call_calloc(0, SIZE_MAX);
+    case 6: return call_realloc(NULL, 0);
+    case 7: return call_reallocarray(NULL, 0, 16);
+    case 8: return call_reallocarray(NULL, 16, 0);
+    default: return call_reallocarray(NULL, 0, 0);
     }
 }
 
@@ -327,7 +318,8 @@ e03_success_leaves_errno_even_if_system_calls_failed(void **state)
 {
     (void)state;
     if (xa_child_is_instrumented()) {
-        print_message("skipped: an address space limit means nothing under a sanitizer or Valgrind\n");
+        print_message(
+            "skipped: an address space limit means nothing under a sanitizer or Valgrind\n");
         skip();
     }
     expect_mode_succeeds("errno");
@@ -341,7 +333,8 @@ expect_no_memory(const char *name, size_t size, void *(*take)(size_t size))
     errno = UNTOUCHED;
     block = take(size);
     if (block != NULL || errno != ENOMEM)
-        fail_msg("%s with n = %#zx gave %p and errno %d, not NULL and ENOMEM", name, size, block, errno);
+        fail_msg(
+            "%s with n = %#zx gave %p and errno %d, not NULL and ENOMEM", name, size, block, errno);
 }
 
 static void
@@ -385,7 +378,9 @@ exhaust_memory_with(size_t size)
     }
 }
 
-/* Runs in a new process under a limit: really running out of memory is ENOMEM too, for every size. */
+/*
+ * Runs in a new process under a limit: really running out of memory is ENOMEM too, for every size.
+ */
 static int
 exhaust_memory_with_each_size(void)
 {
@@ -400,7 +395,8 @@ e04_exhausted_memory_gives_null_and_enomem(void **state)
 {
     (void)state;
     if (xa_child_is_instrumented()) {
-        print_message("skipped: an address space limit means nothing under a sanitizer or Valgrind\n");
+        print_message(
+            "skipped: an address space limit means nothing under a sanitizer or Valgrind\n");
         skip();
     }
     expect_mode_succeeds("exhaust");
@@ -440,9 +436,10 @@ static void
 e06_calloc_refuses_an_overflowing_product(void **state)
 {
     static const size_t root = (size_t)1 << 32;
-    const size_t pairs[][2] = {{half, 2}, {2, half}, {SIZE_MAX, 2}, {2, SIZE_MAX}, {SIZE_MAX, SIZE_MAX},
-        {root, root}, {root + 1, root}, {SIZE_MAX / 16 + 1, 16}, {SIZE_MAX / 16 + 2, 16},
-        {48, SIZE_MAX / 48 + 1}, {SIZE_MAX / 7 + 1, 7}, {half + 1, half + 1}};
+    const size_t pairs[][2] = {{half, 2}, {2, half}, {SIZE_MAX, 2}, {2, SIZE_MAX},
+        {SIZE_MAX, SIZE_MAX}, {root, root}, {root + 1, root}, {SIZE_MAX / 16 + 1, 16},
+        {SIZE_MAX / 16 + 2, 16}, {48, SIZE_MAX / 48 + 1}, {SIZE_MAX / 7 + 1, 7},
+        {half + 1, half + 1}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
@@ -451,7 +448,8 @@ e06_calloc_refuses_an_overflowing_product(void **state)
         errno = UNTOUCHED;
         block = call_calloc(pairs[i][0], pairs[i][1]);
         if (block != NULL || errno != ENOMEM)
-            fail_msg("calloc(%#zx, %#zx) gave %p and errno %d", pairs[i][0], pairs[i][1], block, errno);
+            fail_msg(
+                "calloc(%#zx, %#zx) gave %p and errno %d", pairs[i][0], pairs[i][1], block, errno);
     }
 }
 
@@ -513,18 +511,10 @@ resize_to_nothing(void *argument)
         memset(block, 1, BYTES);
         errno = UNTOUCHED;
         switch (i % 4) {
-        case 0:
-            result = call_realloc(block, 0);
-            break;
-        case 1:
-            result = call_reallocarray(block, 0, 8);
-            break;
-        case 2:
-            result = call_reallocarray(block, 8, 0);
-            break;
-        default:
-            result = call_reallocarray(block, 0, 0);
-            break;
+        case 0: result = call_realloc(block, 0); break;
+        case 1: result = call_reallocarray(block, 0, 8); break;
+        case 2: result = call_reallocarray(block, 8, 0); break;
+        default: result = call_reallocarray(block, 0, 0); break;
         }
         XA_CHILD_CHECK(result == NULL);
         XA_CHILD_CHECK(errno == UNTOUCHED);
@@ -637,8 +627,8 @@ e12_aligned_alloc_refuses_a_bad_alignment(void **state)
             errno = UNTOUCHED;
             block = call_aligned_alloc(bad[i], size);
             if (block != NULL || errno != EINVAL)
-                fail_msg("aligned_alloc(%#zx, %zu) gave %p and errno %d, not NULL and EINVAL", bad[i],
-                    size, block, errno);
+                fail_msg("aligned_alloc(%#zx, %zu) gave %p and errno %d, not NULL and EINVAL",
+                    bad[i], size, block, errno);
         }
     }
 }
@@ -691,8 +681,8 @@ e15_memalign_rounds_a_bad_alignment_up(void **state)
 {
     static const struct {
         size_t asked, given;
-    } cases[] = {{0, 1}, {1, 1}, {3, 4}, {5, 8}, {24, 32}, {33, 64}, {48, 64}, {100, 128}, {513, 1024},
-        {4097, 8192}, {20000, 32768}, {(1 << 20) + 1, 1 << 21}};
+    } cases[] = {{0, 1}, {1, 1}, {3, 4}, {5, 8}, {24, 32}, {33, 64}, {48, 64}, {100, 128},
+        {513, 1024}, {4097, 8192}, {20000, 32768}, {(1 << 20) + 1, 1 << 21}};
     enum { LIVE = 8 };
     void *blocks[LIVE];
 
@@ -702,8 +692,8 @@ e15_memalign_rounds_a_bad_alignment_up(void **state)
             errno = UNTOUCHED;
             blocks[k] = call_memalign(cases[i].asked, 10 + (size_t)k * 17);
             if (blocks[k] == NULL || !is_aligned(blocks[k], cases[i].given) || errno != UNTOUCHED)
-                fail_msg("memalign(%zu, …) gave %p and errno %d, not a multiple of %zu", cases[i].asked,
-                    blocks[k], errno, cases[i].given);
+                fail_msg("memalign(%zu, …) gave %p and errno %d, not a multiple of %zu",
+                    cases[i].asked, blocks[k], errno, cases[i].given);
         }
         for (int k = 0; k < LIVE; k++)
             call_free(blocks[k]);
@@ -728,10 +718,10 @@ e16_memalign_refuses_an_alignment_that_cannot_be_rounded(void **state)
 static void
 e17_memalign_refuses_an_overflowing_sum(void **state)
 {
-    const size_t requests[][2] = {{half, half}, {half, SIZE_MAX}, {half, half - 1}, {half, PTRDIFF_MAX},
-        {half, 1}, {4096, SIZE_MAX}, {4096, SIZE_MAX - 4095}, {4096, SIZE_MAX - 4096},
-        {4096, SIZE_MAX - 8191}, {half / 2, half + half / 2}, {64, SIZE_MAX - 63},
-        {1 << 21, SIZE_MAX - (1 << 21) + 1}, {half / 2, half - 1}};
+    const size_t requests[][2] = {{half, half}, {half, SIZE_MAX}, {half, half - 1},
+        {half, PTRDIFF_MAX}, {half, 1}, {4096, SIZE_MAX}, {4096, SIZE_MAX - 4095},
+        {4096, SIZE_MAX - 4096}, {4096, SIZE_MAX - 8191}, {half / 2, half + half / 2},
+        {64, SIZE_MAX - 63}, {1 << 21, SIZE_MAX - (1 << 21) + 1}, {half / 2, half - 1}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
@@ -740,8 +730,8 @@ e17_memalign_refuses_an_overflowing_sum(void **state)
         errno = UNTOUCHED;
         block = call_memalign(requests[i][0], requests[i][1]);
         if (block != NULL || errno != ENOMEM)
-            fail_msg("memalign(%#zx, %#zx) gave %p and errno %d, not NULL and ENOMEM", requests[i][0],
-                requests[i][1], block, errno);
+            fail_msg("memalign(%#zx, %#zx) gave %p and errno %d, not NULL and ENOMEM",
+                requests[i][0], requests[i][1], block, errno);
     }
 }
 
@@ -884,7 +874,9 @@ take_objects(struct xa_shadow_object *objects, size_t count, size_t size, size_t
         object->address = alignment > 0 ? call_aligned_alloc(alignment, size) : call_malloc(size);
         XA_CHILD_CHECK(object->address != NULL);
         object->size_bytes = size;
-        /* What the allocator says is usable may be wrong after the misuse: trust the request only. */
+        /*
+         * What the allocator says is usable may be wrong after the misuse: trust the request only.
+         */
         object->usable_bytes = size;
         object->alignment = ABI_ALIGNMENT;
         XA_CHILD_CHECK(xa_shadow_insert(object));
@@ -925,9 +917,10 @@ free_with_wrong_size(void *argument)
 static void
 e22_sized_free_with_a_wrong_size_never_gives_memory_out_twice(void **state)
 {
-    static struct wrong_size cases[] = {{16, 1024, 0}, {1024, 16, 0}, {64, 65536, 0}, {100000, 64, 0},
-        {64, 100000, 0}, {3 << 20, 64, 0}, {64, 3 << 20, 0}, {5 << 20, 9 << 20, 0}, {9 << 20, 5 << 20, 0},
-        {100, 200, 64}, {200, 100, 4096}, {40000, 70000, 64}, {70000, 40000, 8192}};
+    static struct wrong_size cases[] = {{16, 1024, 0}, {1024, 16, 0}, {64, 65536, 0},
+        {100000, 64, 0}, {64, 100000, 0}, {3 << 20, 64, 0}, {64, 3 << 20, 0}, {5 << 20, 9 << 20, 0},
+        {9 << 20, 5 << 20, 0}, {100, 200, 64}, {200, 100, 4096}, {40000, 70000, 64},
+        {70000, 40000, 8192}};
 
     (void)state;
     if (free_sized == NULL || free_aligned_sized == NULL)
@@ -1007,7 +1000,8 @@ e24_all_of_the_usable_size_is_the_objects_own_for_life(void **state)
 
     (void)state;
     for (int kind = 0; kind < ALLOCATORS; kind++) {
-        for (size_t size = 0; size <= 8 << 20; size = next_size(size) + (size >= 256 ? size / 16 : 0))
+        for (size_t size = 0; size <= 8 << 20;
+             size = next_size(size) + (size >= 256 ? size / 16 : 0))
             expect_usable_size_holds(&allocators[kind], size);
     }
     for (size_t size = 1; size <= 8 << 20; size = size * 3 + 1) {

@@ -1,12 +1,12 @@
 /*
  * fork_test.c - fork and its relatives, rows F1 to F5, F10 and F11.
  *
- * Each test runs in a child process of its own under a deadline, as a deadlock inside fork() cannot be
- * left from within.  The children that a test forks are waited for with a deadline too, and a late one is
- * reported as hung.
+ * Each test runs in a child process of its own under a deadline, as a deadlock inside fork()
+ * cannot be left from within.  The children that a test forks are waited for with a deadline too,
+ * and a late one is reported as hung.
  *
- * A child of a process with threads ends by _exit: other threads' streams may be half written in it,
- * which is the C library's affair and would hide what the allocator does.
+ * A child of a process with threads ends by _exit: other threads' streams may be half written in
+ * it, which is the C library's affair and would hide what the allocator does.
  */
 #define _GNU_SOURCE
 
@@ -97,7 +97,8 @@ use_memory(uint64_t stream)
         int k = i * 7 % COUNT;
 
         /* 7 and COUNT share no factor, so that every block has its turn. */
-        XA_CHILD_CHECK(blocks[k][0] == (unsigned char)k && blocks[k][sizes[k] - 1] == (unsigned char)k);
+        XA_CHILD_CHECK(
+            blocks[k][0] == (unsigned char)k && blocks[k][sizes[k] - 1] == (unsigned char)k);
         call_free(blocks[k]);
     }
 }
@@ -121,9 +122,10 @@ use_streams(void)
 }
 
 /*
- * What the threads of the stdio test do until they are told to stop.  The dangerous mix needs three
- * parties: a thread that holds a stream's lock and allocates past its cache, a thread in fflush(NULL)
- * that holds the list of all streams and waits for that stream, and fork, which waits for the list.
+ * What the threads of the stdio test do until they are told to stop.  The dangerous mix needs
+ * three parties: a thread that holds a stream's lock and allocates past its cache, a thread in
+ * fflush(NULL) that holds the list of all streams and waits for that stream, and fork, which waits
+ * for the list.
  */
 static atomic_bool stop;
 
@@ -183,18 +185,10 @@ use_stdio_until_stopped(unsigned index, void *argument)
     XA_CHILD_CHECK(stream != NULL);
     while (!atomic_load(&stop)) {
         switch (index % STDIO_THREADS) {
-        case 0:
-            allocate_under_stream_lock(stream);
-            break;
-        case 1:
-            fflush(NULL);
-            break;
-        case 2:
-            read_long_line();
-            break;
-        default:
-            grow_memory_stream();
-            break;
+        case 0: allocate_under_stream_lock(stream); break;
+        case 1: fflush(NULL); break;
+        case 2: read_long_line(); break;
+        default: grow_memory_stream(); break;
         }
     }
     fclose(stream);
@@ -277,7 +271,8 @@ static void
 churn_once(struct churn *churn)
 {
     size_t slot = xa_seed_below(&churn->random, CHURN_SLOTS);
-    size_t size = xa_seed_size(&churn->random, 1, xa_seed_below(&churn->random, 50) == 0 ? 4 << 20 : 40000);
+    size_t size =
+        xa_seed_size(&churn->random, 1, xa_seed_below(&churn->random, 50) == 0 ? 4 << 20 : 40000);
     unsigned char *block = churn->blocks[slot];
 
     if (block != NULL) {
@@ -285,9 +280,7 @@ churn_once(struct churn *churn)
         XA_CHILD_CHECK(block[churn->sizes[slot] - 1] == (unsigned char)slot);
     }
     switch (xa_seed_below(&churn->random, 4)) {
-    case 0:
-        block = realloc(block, size);
-        break;
+    case 0: block = realloc(block, size); break;
     case 1:
         call_free(block);
         block = memalign(256, size);
@@ -368,6 +361,7 @@ use_whole_api(void)
     size_t length = 0;
     FILE *stream;
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int old_stderr = dup(STDERR_FILENO);
 
     for (size_t size = 1; size <= 8 << 20; size *= 4) {
         XA_CHILD_CHECK((block = calloc(3, size)) != NULL);
@@ -385,10 +379,14 @@ use_whole_api(void)
     mallinfo2();
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
     stream = open_memstream(&text, &length);
-    XA_CHILD_CHECK(stream != NULL && malloc_info(0, stream) == 0 && fclose(stream) == 0 && length > 0);
+    XA_CHILD_CHECK(
+        stream != NULL && malloc_info(0, stream) == 0 && fclose(stream) == 0 && length > 0);
     free(text);
     dup2(null, STDERR_FILENO);
     malloc_stats();
+    dup2(old_stderr, STDERR_FILENO);
+    close(old_stderr);
+    close(null);
 }
 
 static int

@@ -1,11 +1,13 @@
 /*
- * introspection_test.c - glibc's calls that look at the heap and steer it, rows E25 to E30, as tests.
+ * introspection_test.c - glibc's calls that look at the heap and steer it, rows E25 to E30, as
+ * tests.
  *
- * Programs and language run-times call these to report and to give memory back.  If the library did not
- * answer them they would reach the C library's own heap, which is empty, and be told nonsense.
+ * Programs and language run-times call these to report and to give memory back.  If the library
+ * did not answer them they would reach the C library's own heap, which is empty, and be told
+ * nonsense.
  *
- * Time bounds are measured several times and the best is taken: a busy machine is slow by chance, an
- * allocator that blocks is slow every time.
+ * Time bounds are measured several times and the best is taken: a busy machine is slow by chance,
+ * an allocator that blocks is slow every time.
  */
 #define _GNU_SOURCE
 
@@ -40,11 +42,7 @@ static int (*volatile call_malloc_info)(int, FILE *) = malloc_info;
 static void (*volatile call_malloc_stats)(void) = malloc_stats;
 static int (*volatile call_mallopt)(int, int) = mallopt;
 
-enum {
-    CHILD_SECONDS = 60,
-    ATTEMPTS = 5,
-    MIB = 1 << 20
-};
+enum { CHILD_SECONDS = 60, ATTEMPTS = 5, MIB = 1 << 20 };
 
 static struct xa_child_result child;
 
@@ -135,8 +133,8 @@ e25_malloc_trim_takes_50_ms_at_most(void **state)
         call_free(last);
     }
     if (best > 0.050)
-        fail_msg("malloc_trim took %.1f ms of processor time in the best of %d attempts", best * 1e3,
-            ATTEMPTS);
+        fail_msg("malloc_trim took %.1f ms of processor time in the best of %d attempts",
+            best * 1e3, ATTEMPTS);
 }
 
 struct latency {
@@ -182,7 +180,8 @@ e25_malloc_trim_blocks_no_other_thread(void **state)
         call_free(last);
     }
     if (best > 0.1)
-        fail_msg("malloc and free took %.0f ms while another thread was in malloc_trim", best * 1e3);
+        fail_msg(
+            "malloc and free took %.0f ms while another thread was in malloc_trim", best * 1e3);
 }
 
 static void
@@ -281,7 +280,9 @@ e26_mallinfo_is_mallinfo2_clamped_to_int(void **state)
     assert_int_equal(narrow.keepcost, clamped(wide.keepcost));
 }
 
-/* One element `<name key="value" …>` must be in the document: name and the beginning of its keys. */
+/*
+ * One element `<name key="value" …>` must be in the document: name and the beginning of its keys.
+ */
 static const char *
 expect_element(const char *document, const char *beginning)
 {
@@ -302,7 +303,8 @@ number_of(const char *element, const char *key)
 
     snprintf(pattern, sizeof(pattern), " %s=\"", key);
     found = strstr(element, pattern);
-    if (end == NULL || found == NULL || found > end || !isdigit((unsigned char)found[strlen(pattern)]))
+    if (end == NULL || found == NULL || found > end ||
+        !isdigit((unsigned char)found[strlen(pattern)]))
         fail_msg("malloc_info: no number %s in %.80s", key, element);
     return strtoull(found + strlen(pattern), NULL, 10);
 }
@@ -409,7 +411,8 @@ struct slow_stream {
 static void
 use_all_sizes(void)
 {
-    static const size_t sizes[] = {1, 16, 100, 1000, 5000, 20000, 100000, 600000, 3000000, 20000000};
+    static const size_t sizes[] = {
+        1, 16, 100, 1000, 5000, 20000, 100000, 600000, 3000000, 20000000};
     enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
     void *blocks[COUNT];
 
@@ -553,10 +556,11 @@ fill_pipe(int write_end)
 }
 
 /*
- * stderr becomes a full pipe, so the thread stops inside malloc_stats; it is cancelled there.  Only
- * then is the pipe read, for a library whose writing is no cancellation point.  glibc's own version
- * holds its heap's lock meanwhile, so whatever allocates is done before: the drain is already running,
- * and a first cancellation has made the C library load what it needs for that.  Runs in a child.
+ * stderr becomes a full pipe, so the thread stops inside malloc_stats; it is cancelled there.
+ * Only then is the pipe read, for a library whose writing is no cancellation point.  glibc's own
+ * version holds its heap's lock meanwhile, so whatever allocates is done before: the drain is
+ * already running, and a first cancellation has made the C library load what it needs for that.
+ * Runs in a child.
  */
 static int
 cancel_inside_statistics(void *argument)
@@ -611,7 +615,8 @@ set_known_parameters(void *argument)
     static const int settings[][2] = {{M_MXFAST, 64}, {M_MXFAST, 0}, {M_MXFAST, 160},
         {M_TRIM_THRESHOLD, 128 * 1024}, {M_TRIM_THRESHOLD, -1}, {M_TOP_PAD, 0}, {M_TOP_PAD, 4096},
         {M_MMAP_THRESHOLD, 256 * 1024}, {M_MMAP_MAX, 65536}, {M_MMAP_MAX, 0}, {M_CHECK_ACTION, 1},
-        {M_CHECK_ACTION, 3}, {M_PERTURB, 0x55}, {M_PERTURB, 0}, {M_ARENA_TEST, 4}, {M_ARENA_MAX, 2}};
+        {M_CHECK_ACTION, 3}, {M_PERTURB, 0x55}, {M_PERTURB, 0}, {M_ARENA_TEST, 4},
+        {M_ARENA_MAX, 2}};
     static const int parameters[] = {1, -1, -2, -3, -4, -5, -6, -7, -8};
 
     (void)argument;

@@ -1,13 +1,16 @@
 /*
  * limits_test.c - little memory, and none: rows R1 to R3 and R11.
  *
- * This program starts itself again under a limit, in one of the modes below, or lowers a limit while it
- * runs.  Whatever the limit, the allocator gives NULL and ENOMEM and goes on once there is memory again.
+ * This program starts itself again under a limit, in one of the modes below, or lowers a limit
+ * while it runs.  Whatever the limit, the allocator gives NULL and ENOMEM and goes on once there
+ * is memory again.
  *
- * Strict overcommit (vm.overcommit_memory=2) is a setting of the whole machine, so a test must not touch
- * it.  RLIMIT_DATA stands in for it: it too counts writable private memory only, when it is asked for.
+ * Strict overcommit (vm.overcommit_memory=2) is a setting of the whole machine, so a test must not
+ * touch it.  RLIMIT_DATA stands in for it: it too counts writable private memory only, when it is
+ * asked for.
  *
- * The parent's buffers are allocated, not static, because static ones count against a child's limit.
+ * The parent's buffers are allocated, not static, because static ones count against a child's
+ * limit.
  */
 #define _GNU_SOURCE
 
@@ -37,12 +40,7 @@ static void *(*volatile call_realloc)(void *, size_t) = realloc;
 static void *(*volatile call_memalign)(size_t, size_t) = memalign;
 static void (*volatile call_free)(void *) = free;
 
-enum {
-    UNTOUCHED = 4711,
-    MIB = 1 << 20,
-    KIB = 1 << 10,
-    CHILD_SECONDS = 60
-};
+enum { UNTOUCHED = 4711, MIB = 1 << 20, KIB = 1 << 10, CHILD_SECONDS = 60 };
 
 /* Blocks in a chain, each holding its forerunner's address and its own size. */
 struct block {
@@ -51,8 +49,8 @@ struct block {
 };
 
 /*
- * Take blocks of `size` until there are none, at most `bytes_max` in all; adds them to *chain.  Each is
- * written at both ends.  Returns the bytes taken.
+ * Take blocks of `size` until there are none, at most `bytes_max` in all; adds them to *chain.
+ * Each is written at both ends.  Returns the bytes taken.
  */
 static size_t
 take_until_none(struct block **chain, size_t size, size_t bytes_max)
@@ -85,7 +83,8 @@ free_chain(struct block **chain)
         struct block *block = *chain;
 
         if (block->size > sizeof(*block))
-            XA_CHILD_CHECK(((unsigned char *)block)[block->size - 1] == (unsigned char)(block->size * 31));
+            XA_CHILD_CHECK(
+                ((unsigned char *)block)[block->size - 1] == (unsigned char)(block->size * 31));
         *chain = block->last;
         call_free(block);
     }

@@ -1,10 +1,12 @@
 /*
- * startup_interpose_test.c - somebody else's functions stand in front of ours and of the C library's, row L1.
+ * startup_interpose_test.c - somebody else's functions stand in front of ours and of the C
+ * library's, row L1.
  *
- * Profilers and sandboxes interpose calloc and malloc through dlsym, and functions such as mmap, open and
- * getenv, and their versions allocate.  Here the program itself interposes them, which puts them first in
- * the order of look-up, before any preload.  An allocator that calls any of them while it starts, or
- * while it gets memory, comes back to itself: without end, or to a lock it holds.
+ * Profilers and sandboxes interpose calloc and malloc through dlsym, and functions such as mmap,
+ * open and getenv, and their versions allocate.  Here the program itself interposes them, which
+ * puts them first in the order of look-up, before any preload.  An allocator that calls any of
+ * them while it starts, or while it gets memory, comes back to itself: without end, or to a lock
+ * it holds.
  *
  * This program cannot be linked with the static library, which defines the same functions.
  */
@@ -50,7 +52,8 @@ enter_hook(const char *name)
 
     if (++depth < DEPTH_MAX)
         return;
-    if (write(STDERR_FILENO, name, strlen(name)) > 0 && write(STDERR_FILENO, text, sizeof(text) - 1) > 0)
+    if (write(STDERR_FILENO, name, strlen(name)) > 0 &&
+        write(STDERR_FILENO, text, sizeof(text) - 1) > 0)
         _exit(96);
     _exit(95);
 }

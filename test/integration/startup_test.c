@@ -1,11 +1,9 @@
 /*
- * startup_test.c - from the first call to the last, and loading the library late; rows L4, L5, L7, L9, C5.
+ * startup_test.c - from the first call of a process to the last; rows L4, L5, L9 and C5.
  *
  * This program allocates before any constructor of any library has run (from .preinit_array), in a
  * constructor of its own, and in destructors after main.  The library must be usable all that time.
- *
- * Loading by dlopen is tried in a process without the preload, with the C library told to keep almost no
- * static TLS in reserve.  The library is the path in XALLOC_LIBRARY.
+ * Loading the library later is the affair of startup_load_test.c.
  */
 #define _GNU_SOURCE
 
@@ -66,8 +64,8 @@ allocate_before_constructors(int argc, char **argv, char **environment)
     fill_early(before_constructors, 0x11);
 }
 
-static __attribute__((section(".preinit_array"), used)) void (*preinit)(int, char **, char **) =
-    allocate_before_constructors;
+static __attribute__((section(".preinit_array"), used)) void (*preinit)(
+    int, char **, char **) = allocate_before_constructors;
 
 static __attribute__((constructor(101))) void
 allocate_in_constructor(void)
@@ -206,86 +204,6 @@ l04_the_library_needs_at_most_16_bytes_of_static_tls(void **state)
         fail_msg("the object that holds malloc has %zu bytes of TLS", search.tls_bytes);
 }
 
-typedef void *(*malloc_function)(size_t);
-typedef void (*free_function)(void *);
-
-struct late_library {
-    malloc_function malloc;
-    free_function free;
-};
-
-static void *
-use_late_library(void *argument)
-{
-    const struct late_library *library = argument;
-    void *blocks[100];
-
-    for (size_t i = 0; i < 100; i++) {
-        blocks[i] = library->malloc(i * i * 10 + 1);
-        XA_CHILD_CHECK(blocks[i] != NULL);
-        memset(blocks[i], 1, i * i * 10 + 1);
-    }
-    for (int i = 0; i < 100; i++)
-        library->free(blocks[i]);
-    return NULL;
-}
-
-/* Load the library, use it in old and new threads, unload it, let a thread end after that. */
-static int
-load_library(const char *path)
-{
-    struct late_library library;
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    pthread_t thread;
-
-    if (handle == NULL) {
-        fprintf(stderr, "%s\n", dlerror());
-        return 1;
-    }
-    *(void **)&library.malloc = dlsym(handle, "malloc");
-    *(void **)&library.free = dlsym(handle, "free");
-    XA_CHILD_CHECK(library.malloc != NULL && library.free != NULL && library.malloc != malloc);
-    use_late_library(&library);
-    XA_CHILD_CHECK(pthread_create(&thread, NULL, use_late_library, &library) == 0);
-    XA_CHILD_CHECK(xa_threads_join_one(thread, 20));
-    XA_CHILD_CHECK(dlclose(handle) == 0);
-    /* Row L7: the thread below uses the library and ends after dlclose, as -z nodelete allows. */
-    XA_CHILD_CHECK(pthread_create(&thread, NULL, use_late_library, &library) == 0);
-    XA_CHILD_CHECK(xa_threads_join_one(thread, 20));
-    return 0;
-}
-
-static void
-expect_loads(const char *tunables)
-{
-    const char *path = getenv("XALLOC_LIBRARY");
-    const char *const arguments[] = {NULL, "load", path, NULL};
-    const char *const environment[] = {"LD_PRELOAD", tunables, NULL};
-    const struct xa_child_command command = {arguments, environment, NULL};
-
-    if (path == NULL) {
-        print_message("skipped: XALLOC_LIBRARY does not name the library to load\n");
-        skip();
-    }
-    xa_child_run(&child, CHILD_SECONDS, &command);
-    xa_child_assert_success(&child);
-}
-
-static void
-l04_the_library_can_be_loaded_late_and_unloaded(void **state)
-{
-    (void)state;
-    expect_loads("GLIBC_TUNABLES");
-}
-
-static void
-l04_the_library_can_be_loaded_when_little_static_tls_is_left(void **state)
-{
-    (void)state;
-    /* Leaves 144 bytes in reserve instead of 1664. */
-    expect_loads("GLIBC_TUNABLES=glibc.rtld.nns=1:glibc.rtld.optional_static_tls=0");
-}
-
 int
 main(int argc, char **argv)
 {
@@ -294,16 +212,12 @@ main(int argc, char **argv)
         cmocka_unit_test(l09_memory_is_good_until_the_last_destructor),
         cmocka_unit_test(c05_no_file_stays_open),
         cmocka_unit_test(l04_the_library_needs_at_most_16_bytes_of_static_tls),
-        cmocka_unit_test(l04_the_library_can_be_loaded_late_and_unloaded),
-        cmocka_unit_test(l04_the_library_can_be_loaded_when_little_static_tls_is_left),
     };
 
     if (argc == 2 && strcmp(argv[1], "return") == 0)
         return 0;
     if (argc == 2 && strcmp(argv[1], "descriptors") == 0)
         return report_descriptors();
-    if (argc == 3 && strcmp(argv[1], "load") == 0)
-        return load_library(argv[2]);
     xa_child_start_watchdog(180);
     return cmocka_run_group_tests(tests, xa_child_check_allocator, NULL);
 }

@@ -1,8 +1,8 @@
 /*
  * threads_test.c - threads that come, go, and free each other's memory; rows F7 and L9.
  *
- * Bounds on growth are stated beside the loop they belong to.  They allow for what a cache may keep, and
- * are far below what a leak of one object a round would reach.
+ * Bounds on growth are stated beside the loop they belong to.  They allow for what a cache may
+ * keep, and are far below what a leak of one object a round would reach.
  */
 #define _GNU_SOURCE
 
@@ -33,11 +33,7 @@ static void *(*volatile call_malloc)(size_t) = malloc;
 static void *(*volatile call_calloc)(size_t, size_t) = calloc;
 static void (*volatile call_free)(void *) = free;
 
-enum {
-    MIB = 1 << 20,
-    JOIN_SECONDS = 60,
-    CHILD_SECONDS = 60
-};
+enum { MIB = 1 << 20, JOIN_SECONDS = 60, CHILD_SECONDS = 60 };
 
 static struct xa_child_result child;
 static uint64_t seed;
@@ -78,7 +74,8 @@ a_hundred_thousand_threads_leave_nothing_behind(void **state)
 
     (void)state;
     if (xa_child_is_instrumented()) {
-        print_message("skipped: a sanitizer or Valgrind keeps records of its own for each thread\n");
+        print_message(
+            "skipped: a sanitizer or Valgrind keeps records of its own for each thread\n");
         skip();
     }
     run_threads_one_after_another(1000);
@@ -159,7 +156,10 @@ static void
 expect_bounded_hand_over(unsigned producers, unsigned consumers)
 {
     static struct ring ring;
-    /* At most 4 MiB wait in the ring; the rest is what caches and stacks of empty objects may keep. */
+    /*
+     * At most 4 MiB wait in the ring; the rest is what caches and stacks of empty objects may
+     * keep.
+     */
     const size_t growth_max = 48 * MIB;
     size_t before = xa_child_resident_bytes();
 
@@ -169,8 +169,8 @@ expect_bounded_hand_over(unsigned producers, unsigned consumers)
     assert_true(xa_threads_run(producers + consumers, produce_or_consume, &ring, JOIN_SECONDS));
     assert_int_equal(atomic_load(&ring.damaged), 0);
     if (!xa_child_is_instrumented() && xa_child_resident_bytes() > before + growth_max)
-        fail_msg("%u producers, %u consumers: resident %zu -> %zu bytes", producers, consumers, before,
-            xa_child_resident_bytes());
+        fail_msg("%u producers, %u consumers: resident %zu -> %zu bytes", producers, consumers,
+            before, xa_child_resident_bytes());
 }
 
 static void
@@ -210,7 +210,9 @@ f07_threads_that_only_free_give_memory_back(void **state)
             given[i] = call_malloc(64 + (size_t)i % 700);
             assert_non_null(given[i]);
         }
-        /* They are new threads each time: what stays in their caches is lost unless it is flushed. */
+        /*
+         * They are new threads each time: what stays in their caches is lost unless it is flushed.
+         */
         assert_true(xa_threads_run(*count, free_given, count, JOIN_SECONDS));
         if (round == 20)
             after_first_rounds = xa_child_resident_bytes();
@@ -376,7 +378,8 @@ detached_threads_end_in_peace(void **state)
         pthread_t thread;
 
         /* Creating outruns ending, so there may be too many for a moment. */
-        for (int tries = 0; pthread_create(&thread, &attributes, allocate_a_little, NULL) != 0; tries++) {
+        for (int tries = 0; pthread_create(&thread, &attributes, allocate_a_little, NULL) != 0;
+             tries++) {
             assert_true(tries < 5000);
             usleep(1000);
         }
@@ -385,8 +388,9 @@ detached_threads_end_in_peace(void **state)
 }
 
 /*
- * Keys whose destructors allocate, free what earlier rounds made, and ask for another round for as long
- * as there are rounds.  Some keys are older than the allocator's own, if it has one, and some younger.
+ * Keys whose destructors allocate, free what earlier rounds made, and ask for another round for as
+ * long as there are rounds.  Some keys are older than the allocator's own, if it has one, and some
+ * younger.
  */
 enum { KEYS = 12 };
 static pthread_key_t keys[KEYS];

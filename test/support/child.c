@@ -1,9 +1,9 @@
 /*
  * child.c - run something in a child under a deadline, and look at our own process.
  *
- * A child gets its own process group, so that its descendants can be killed with it, and it dies with
- * its parent.  The parent reads both pipes until they are closed or the child has ended, whichever
- * comes first: a descendant that keeps a pipe open must not hold up the test.
+ * A child gets its own process group, so that its descendants can be killed with it, and it dies
+ * with its parent.  The parent reads both pipes until they are closed or the child has ended,
+ * whichever comes first: a descendant that keeps a pipe open must not hold up the test.
  */
 #define _GNU_SOURCE
 
@@ -174,7 +174,8 @@ fork_with_pipes(int read_ends[2])
 }
 
 void
-xa_child_call(struct xa_child_result *result, unsigned seconds, int (*function)(void *), void *argument)
+xa_child_call(
+    struct xa_child_result *result, unsigned seconds, int (*function)(void *), void *argument)
 {
     int read_ends[2];
     pid_t pid = fork_with_pipes(read_ends);
@@ -219,7 +220,8 @@ build_environment(const char **entries, size_t count_max, const char *const *cha
 }
 
 void
-xa_child_run(struct xa_child_result *result, unsigned seconds, const struct xa_child_command *command)
+xa_child_run(
+    struct xa_child_result *result, unsigned seconds, const struct xa_child_command *command)
 {
     enum { ENTRIES_MAX = 1024, ARGUMENTS_MAX = 32 };
     static const char *const no_changes[] = {NULL};
@@ -351,7 +353,9 @@ xa_child_own_path(void)
 static const char *
 path_of_malloc(void)
 {
-    /* Through a volatile pointer, since an address constant could be a PLT entry of this program. */
+    /*
+     * Through a volatile pointer, since an address constant could be a PLT entry of this program.
+     */
     void *address = dlsym(RTLD_DEFAULT, "malloc");
     Dl_info info;
 

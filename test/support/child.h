@@ -1,12 +1,12 @@
 /*
  * child.h - processes: run something in a child under a deadline, and look at our own process.
  *
- * A hang is the failure that the fork, limit and cancellation tests are looking for, so nothing here
- * waits for ever: a child which is late is killed with its whole process group, and the result says so.
- * What a child writes is caught, because the library reports through stderr.
+ * A hang is the failure that the fork, limit and cancellation tests are looking for, so nothing
+ * here waits for ever: a child which is late is killed with its whole process group, and the
+ * result says so. What a child writes is caught, because the library reports through stderr.
  *
- * Inside a child no cmocka assertion may be used: it would jump into the parent's list of tests.  A
- * child uses XA_CHILD_CHECK(), which names the place on stderr and ends the child.
+ * Inside a child no cmocka assertion may be used: it would jump into the parent's list of tests.
+ * A child uses XA_CHILD_CHECK(), which names the place on stderr and ends the child.
  */
 #ifndef XA_TEST_CHILD_H
 #define XA_TEST_CHILD_H
@@ -34,21 +34,25 @@ struct xa_child_result {
 };
 
 struct xa_child_command {
-    const char *const *arguments;   /* argv, ends with NULL; argv[0] == NULL stands for this program */
-    const char *const *environment; /* "NAME=value" sets, "NAME" removes; ends with NULL; may be NULL */
-    void (*before_exec)(void);      /* runs in the child, for instance to set limits; may be NULL */
+    const char *const
+        *arguments; /* argv, ends with NULL; argv[0] == NULL stands for this program */
+    const char *const
+        *environment;          /* "NAME=value" sets, "NAME" removes; ends with NULL; may be NULL */
+    void (*before_exec)(void); /* runs in the child, for instance to set limits; may be NULL */
 };
 
 /*
  * Run function(argument) in a forked child and wait up to `seconds`.  The child's exit code is what
  * the function returns.
  */
-void xa_child_call(struct xa_child_result *result, unsigned seconds, int (*function)(void *),
-    void *argument);
+void xa_child_call(
+    struct xa_child_result *result, unsigned seconds, int (*function)(void *), void *argument);
 
-/* Run a program in a child and wait up to `seconds`.  Nothing is allocated between fork and exec. */
-void xa_child_run(struct xa_child_result *result, unsigned seconds,
-    const struct xa_child_command *command);
+/*
+ * Run a program in a child and wait up to `seconds`.  Nothing is allocated between fork and exec.
+ */
+void xa_child_run(
+    struct xa_child_result *result, unsigned seconds, const struct xa_child_command *command);
 
 /* Fail the current cmocka test, printing what the child wrote, unless the child exited with 0. */
 void xa_child_assert_success(const struct xa_child_result *result);
@@ -68,8 +72,8 @@ void xa_child_check(bool holds, const char *file, int line, const char *text);
 void xa_child_start_watchdog(unsigned seconds);
 
 /*
- * Set the calling process' soft limit of a resource (RLIMIT_AS, …) to `bytes`; SIZE_MAX lifts it as far
- * as the hard limit allows.  The hard limit stays, so that a limit can be lifted again.
+ * Set the calling process' soft limit of a resource (RLIMIT_AS, …) to `bytes`; SIZE_MAX lifts it
+ * as far as the hard limit allows.  The hard limit stays, so that a limit can be lifted again.
  */
 bool xa_child_limit(int resource, size_t bytes);
 
@@ -81,11 +85,15 @@ void xa_child_print_allocator(void);
 
 /*
  * cmocka group set-up: fail if XALLOC_LIBRARY names a library and malloc is neither that library's
- * nor linked into this program.  Without this check a lost preload would test the C library instead.
+ * nor linked into this program.  Without this check a lost preload would test the C library
+ * instead.
  */
 int xa_child_check_allocator(void **state);
 
-/* Whether a sanitizer or Valgrind has taken the place of malloc, so that limits and sizes mean nothing. */
+/*
+ * Whether a sanitizer or Valgrind has taken the place of malloc, so that limits and sizes mean
+ * nothing.
+ */
 bool xa_child_is_instrumented(void);
 
 /* The calling process' resident and virtual bytes, read without allocating. */

@@ -34,7 +34,7 @@ enum {
     NAMES_MAX = 32,
     APPENDED_MAX = 64 * 1024,
     ERRORS_MAX = 64 * 1024,
-    CHILD_SECONDS = 300,
+    CHILD_SECONDS = 120,
 };
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -321,9 +321,11 @@ find_free_range(size_t bytes)
 {
     enum { STEP = 1 << 30 };
     size_t page = xa_os_facts.page_bytes;
+    if (bytes > settings.address_end)
+        return 0;
     /* Above what sanitizers keep for themselves at the bottom. */
     for (uintptr_t at = (uintptr_t)4 * STEP; at < settings.address_end - bytes; at += STEP) {
-        if (bytes > settings.address_end || !is_clear_of(at, bytes) || is_foreign(at, bytes))
+        if (!is_clear_of(at, bytes) || is_foreign(at, bytes))
             continue;
         void *result = mmap((void *)at, bytes, PROT_NONE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);

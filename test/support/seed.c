@@ -28,7 +28,7 @@ xa_seed_choose(const char *argument)
     } else {
         clock_gettime(CLOCK_REALTIME, &now);
         seed = mix((uint64_t)now.tv_sec * UINT64_C(1000000007) ^ (uint64_t)now.tv_nsec ^
-                   (uint64_t)getpid() << 40);
+            (uint64_t)getpid() << 40);
     }
     printf("# seed 0x%llx (repeat with XALLOC_TEST_SEED=0x%llx)\n", (unsigned long long)seed,
         (unsigned long long)seed);

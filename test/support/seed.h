@@ -1,9 +1,9 @@
 /*
  * seed.h - random numbers that can be had again.
  *
- * A test prints its seed; the same seed in XALLOC_TEST_SEED (or an argument) repeats the same choices.
- * Sizes are drawn evenly on a logarithmic scale, because every size class should be met, and drawn
- * evenly on a linear scale nearly all sizes would be large.
+ * A test prints its seed; the same seed in XALLOC_TEST_SEED (or an argument) repeats the same
+ * choices. Sizes are drawn evenly on a logarithmic scale, because every size class should be met,
+ * and drawn evenly on a linear scale nearly all sizes would be large.
  */
 #ifndef XA_TEST_SEED_H
 #define XA_TEST_SEED_H

@@ -1,11 +1,11 @@
 /*
  * shadow.c - the map of live objects, see shadow.h.
  *
- * Two levels: a root with one word for each 4 MiB of address space, and leaves of one 32-bit number for
- * each 16 bytes, mapped on first use and never given back.
+ * Two levels: a root with one word for each 4 MiB of address space, and leaves of one 32-bit
+ * number for each 16 bytes, mapped on first use and never given back.
  *
- * Long objects are filled and checked in part only: their ends, and one word in each page.  That finds
- * every overlap of a page or more, and the map finds the others.
+ * Long objects are filled and checked in part only: their ends, and one word in each page.  That
+ * finds every overlap of a page or more, and the map finds the others.
  */
 #define _GNU_SOURCE
 
@@ -38,8 +38,8 @@ static _Atomic(size_t) live_objects;
 static void *
 map_zeroed(size_t size)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(
+        NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
 }
@@ -81,9 +81,13 @@ describe(const char *what, const struct xa_shadow_object *object, uint32_t other
         object->number, other);
 }
 
-/* Swap every unit of the object from one number to another. */
+/*
+ * Change every unit of the object from one number to another.  Looking and storing are two steps:
+ * where two overlapping objects are entered at the same moment, both may pass, but only one number
+ * stays, and taking out the other object finds it.  One atomic step would be many times slower.
+ */
 static bool
-swap_units(const struct xa_shadow_object *object, uint32_t from, uint32_t to, const char *failure)
+change_units(const struct xa_shadow_object *object, uint32_t from, uint32_t to, const char *failure)
 {
     uintptr_t first = (uintptr_t)object->address >> UNIT_BITS;
     size_t bytes = object->usable_bytes > 0 ? object->usable_bytes : 1;
@@ -91,7 +95,7 @@ swap_units(const struct xa_shadow_object *object, uint32_t from, uint32_t to, co
     _Atomic(uint32_t) *leaf = NULL;
 
     for (uintptr_t unit = first; unit < end; unit++) {
-        uint32_t seen = from;
+        uint32_t seen;
 
         if (leaf == NULL || unit % LEAF_UNITS == 0)
             leaf = leaf_of(unit << UNIT_BITS);
@@ -99,10 +103,12 @@ swap_units(const struct xa_shadow_object *object, uint32_t from, uint32_t to, co
             fprintf(stderr, "shadow: no memory for the map itself\n");
             return false;
         }
-        if (!atomic_compare_exchange_strong(&leaf[unit % LEAF_UNITS], &seen, to)) {
+        seen = atomic_load_explicit(&leaf[unit % LEAF_UNITS], memory_order_relaxed);
+        if (seen != from) {
             describe(failure, object, seen);
             return false;
         }
+        atomic_store_explicit(&leaf[unit % LEAF_UNITS], to, memory_order_relaxed);
     }
     return true;
 }
@@ -127,7 +133,7 @@ xa_shadow_insert(struct xa_shadow_object *object)
         describe("not an address of user space", object, 0);
         return false;
     }
-    if (!swap_units(object, 0, object->number, "overlaps a live object"))
+    if (!change_units(object, 0, object->number, "overlaps a live object"))
         return false;
     atomic_fetch_add(&live_bytes, object->size_bytes);
     atomic_fetch_add(&live_objects, 1);
@@ -139,7 +145,7 @@ xa_shadow_remove(const struct xa_shadow_object *object)
 {
     atomic_fetch_sub(&live_bytes, object->size_bytes);
     atomic_fetch_sub(&live_objects, 1);
-    return swap_units(object, object->number, 0, "had been given out twice");
+    return change_units(object, object->number, 0, "had been given out twice");
 }
 
 /* Eight bytes that depend on the object and on the place within it. */

@@ -2,13 +2,13 @@
  * shadow.h - what the allocator must have given out, kept outside of the allocator.
  *
  * The shadow is a map of the whole address space in units of 16 bytes.  A unit holds the number of
- * the object that owns it, or 0.  An object is entered by swapping its number into every unit from 0,
- * and taken out by swapping it back: if any unit holds another number, two live objects overlap.
- * Each unit is swapped on its own and there is no lock, so the threads under test are not put in a
- * line by the test.
+ * the object that owns it, or 0.  Entering an object writes its number into all of its units,
+ * which must have been 0; taking it out writes 0, and the units must still hold the number.
+ * Otherwise two live objects overlap.  There is no lock, so the threads under test are not put in
+ * a line by the test.
  *
- * The number also decides the bytes the object is filled with, so contents are checked without a copy.
- * All of the shadow's memory is mapped directly: it never calls malloc.
+ * The number also decides the bytes the object is filled with, so contents are checked without a
+ * copy.  All of the shadow's memory is mapped directly: it never calls malloc.
  *
  * An entry belongs to one thread at a time; handing it to another thread needs the caller's own
  * synchronisation, as handing over the object itself does.
@@ -36,8 +36,9 @@ struct xa_shadow_object {
 bool xa_shadow_init(void);
 
 /*
- * Enter a live object of known address, sizes and alignment; gives it its number.  Returns false with
- * a message if it is misaligned, too small or overlaps another live object.  Does not touch contents.
+ * Enter a live object of known address, sizes and alignment; gives it its number.  Returns false
+ * with a message if it is misaligned, too small or overlaps another live object.  Does not touch
+ * contents.
  */
 bool xa_shadow_insert(struct xa_shadow_object *object);
 

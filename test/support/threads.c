@@ -60,7 +60,8 @@ xa_threads_join(struct xa_threads *team, unsigned seconds)
     deadline.tv_sec += seconds;
     for (unsigned i = 0; i < team->count; i++) {
         if (!join_until(team->members[i].thread, &deadline)) {
-            fprintf(stderr, "thread %u of %u did not end within %u seconds\n", i, team->count, seconds);
+            fprintf(
+                stderr, "thread %u of %u did not end within %u seconds\n", i, team->count, seconds);
             return false;
         }
     }

@@ -41,8 +41,8 @@ bool xa_threads_start(struct xa_threads *team, unsigned count,
 bool xa_threads_join(struct xa_threads *team, unsigned seconds);
 
 /* Start a team and join it. */
-bool xa_threads_run(unsigned count, void (*function)(unsigned index, void *argument), void *argument,
-    unsigned seconds);
+bool xa_threads_run(unsigned count, void (*function)(unsigned index, void *argument),
+    void *argument, unsigned seconds);
 
 /* Join one thread within `seconds`; false if it is late. */
 bool xa_threads_join_one(pthread_t thread, unsigned seconds);

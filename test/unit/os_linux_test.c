@@ -1,0 +1,496 @@
+/*
+ * os_linux_test.c - what the kernel really does, against the contract of os.h.
+ *
+ * The only unit test that is linked with the platform and not with the fake host.
+ */
+#define _GNU_SOURCE
+
+#include "os/os.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support/child.h"
+#include "support/threads.h"
+
+enum { PAGES = 64, SECONDS = 60, ODD_ERRNO = 1234 };
+
+static size_t page;
+static struct xa_child_result result;
+
+static int
+begin(void **state)
+{
+    (void)state;
+    xa_os_init();
+    page = xa_os_facts.page_bytes;
+    errno = ODD_ERRNO;
+    return 0;
+}
+
+/* No call of the contract changes errno. */
+static int
+end(void **state)
+{
+    (void)state;
+    return errno == ODD_ERRNO ? 0 : -1;
+}
+
+static uintptr_t
+free_range(void)
+{
+    uintptr_t address = xa_os_find_free_range(PAGES * page);
+    assert_int_not_equal(address, 0);
+    assert_int_equal(address % page, 0);
+    return address;
+}
+
+static void
+the_facts_are_those_of_the_host(void **state)
+{
+    (void)state;
+    assert_int_equal(page, sysconf(_SC_PAGESIZE));
+    assert_false(xa_os_facts.is_secure);
+    assert_int_not_equal(xa_os_facts.seed, 0);
+    assert_int_equal(xa_os_process_id(), getpid());
+}
+
+static void
+memory_is_mapped_exactly_there_and_zero(void **state)
+{
+    (void)state;
+    uintptr_t address = free_range();
+    assert_int_equal(xa_os_map(address, 2 * page), XA_OS_DONE);
+    for (size_t i = 0; i < 2 * page; i++)
+        assert_int_equal(((char *)address)[i], 0);
+    memset((void *)address, 7, 2 * page);
+    assert_int_equal(xa_os_map(address, page), XA_OS_TAKEN);
+    assert_int_equal(xa_os_map(address + page, 4 * page), XA_OS_TAKEN);
+    assert_int_equal(((char *)address)[2 * page - 1], 7);
+    assert_true(xa_os_unmap(address, 2 * page));
+    assert_int_equal(xa_os_map(address, 2 * page), XA_OS_DONE);
+    assert_int_equal(((char *)address)[0], 0);
+    assert_true(xa_os_unmap(address, 2 * page));
+}
+
+static void
+beyond_the_address_space_is_taken_or_out_of_memory(void **state)
+{
+    (void)state;
+    uintptr_t end_of_addresses = UINTPTR_MAX - 16 * page + 1;
+    assert_int_not_equal(xa_os_map(end_of_addresses, page), XA_OS_DONE);
+    assert_int_equal(xa_os_map_anywhere((size_t)1 << 62), 0);
+    assert_int_equal(xa_os_find_free_range((size_t)1 << 62), 0);
+}
+
+static void
+memory_anywhere_is_zero_and_can_be_cut(void **state)
+{
+    (void)state;
+    uintptr_t address = xa_os_map_anywhere(4 * page);
+    assert_int_not_equal(address, 0);
+    assert_int_equal(address % page, 0);
+    assert_int_equal(((char *)address)[4 * page - 1], 0);
+    assert_true(xa_os_unmap(address + page, page));
+    ((char *)address)[0] = ((char *)address)[2 * page] = 1;
+    assert_int_equal(xa_os_map(address + page, page), XA_OS_DONE);
+    assert_true(xa_os_unmap(address, 4 * page));
+}
+
+static void
+purged_pages_are_zero_and_gone(void **state)
+{
+    (void)state;
+    uintptr_t address = xa_os_map_anywhere(8 * page);
+    memset((void *)address, 7, 8 * page);
+    assert_int_equal(xa_os_resident_bytes(address, 8 * page), 8 * page);
+    assert_true(xa_os_purge(address + page, 6 * page));
+    assert_int_equal(xa_os_resident_bytes(address, 8 * page), 2 * page);
+    assert_int_equal(((char *)address)[page], 0);
+    assert_int_equal(((char *)address)[7 * page], 7);
+    assert_true(xa_os_unmap(address, 8 * page));
+}
+
+static void
+untouched_and_unmapped_pages_are_not_resident(void **state)
+{
+    (void)state;
+    uintptr_t address = free_range();
+    assert_int_equal(xa_os_resident_bytes(address, PAGES * page), 0);
+    assert_int_equal(xa_os_map(address, PAGES * page), XA_OS_DONE);
+    ((char *)address)[3 * page] = 1;
+    assert_true(xa_os_resident_bytes(address, 4 * page) >= page);
+    assert_true(xa_os_unmap(address, PAGES * page));
+}
+
+static void
+a_hole_hides_no_pages_before_or_behind_it(void **state)
+{
+    (void)state;
+    uintptr_t address = xa_os_map_anywhere(8 * page);
+    memset((void *)address, 7, 8 * page);
+    assert_true(xa_os_unmap(address + 3 * page, page));
+    assert_int_equal(xa_os_resident_bytes(address, 8 * page), 7 * page);
+    assert_true(xa_os_unmap(address, 3 * page));
+    assert_true(xa_os_unmap(address + 4 * page, 4 * page));
+}
+
+static void
+residency_of_long_ranges_is_the_sum_of_their_parts(void **state)
+{
+    enum { LONG_PAGES = 5000 };
+    (void)state;
+    uintptr_t address = xa_os_map_anywhere(LONG_PAGES * page);
+    assert_int_not_equal(address, 0);
+    for (size_t i = 0; i < LONG_PAGES; i++)
+        ((char *)address)[i * page] = 1;
+    assert_int_equal(xa_os_resident_bytes(address, LONG_PAGES * page), LONG_PAGES * page);
+    assert_true(xa_os_purge(address + 1000 * page, 3000 * page));
+    assert_int_equal(xa_os_resident_bytes(address, LONG_PAGES * page), 2000 * page);
+    assert_true(xa_os_unmap(address, LONG_PAGES * page));
+}
+
+static void
+a_mapping_moves_with_its_contents_and_grows(void **state)
+{
+    (void)state;
+    uintptr_t address = free_range(), target = address + 32 * page;
+    assert_int_equal(xa_os_map(address, 2 * page), XA_OS_DONE);
+    memset((void *)address, 7, 2 * page);
+    assert_true(xa_os_move(address, 2 * page, target, 8 * page));
+    assert_int_equal(((char *)target)[2 * page - 1], 7);
+    assert_int_equal(((char *)target)[2 * page], 0);
+    ((char *)target)[8 * page - 1] = 1;
+    /* The old place is free again. */
+    assert_int_equal(xa_os_map(address, 2 * page), XA_OS_DONE);
+    assert_true(xa_os_unmap(address, 2 * page));
+    assert_true(xa_os_unmap(target, 8 * page));
+}
+
+static void
+a_move_replaces_nothing(void **state)
+{
+    (void)state;
+    uintptr_t address = free_range(), target = address + 32 * page;
+    assert_int_equal(xa_os_map(address, page), XA_OS_DONE);
+    assert_int_equal(xa_os_map(target + page, page), XA_OS_DONE);
+    ((char *)address)[0] = 3;
+    ((char *)target)[page] = 4;
+    assert_false(xa_os_move(address, page, target, 2 * page));
+    assert_int_equal(((char *)address)[0], 3);
+    assert_int_equal(((char *)target)[page], 4);
+    /* And leaves nothing behind. */
+    assert_int_equal(xa_os_map(target, page), XA_OS_DONE);
+    assert_true(xa_os_unmap(address, page));
+    assert_true(xa_os_unmap(target, 2 * page));
+}
+
+static int
+read_wiped_page(void *argument)
+{
+    const volatile int *value = argument;
+    return *value;
+}
+
+static void
+a_wiped_page_is_zero_in_every_child(void **state)
+{
+    (void)state;
+    uintptr_t address = xa_os_map_anywhere(2 * page);
+    int *wiped = (int *)address, *kept = (int *)(address + page);
+    *wiped = *kept = 42;
+    if (!xa_os_wipe_on_fork(address)) {
+        print_message("the kernel is older than 4.14 and clears no pages\n");
+        skip();
+    }
+    xa_child_call(&result, SECONDS, read_wiped_page, wiped);
+    assert_int_equal(result.exit_code, 0);
+    xa_child_call(&result, SECONDS, read_wiped_page, kept);
+    assert_int_equal(result.exit_code, 42);
+    assert_int_equal(*wiped, 42);
+    errno = ODD_ERRNO;
+    assert_true(xa_os_unmap(address, 2 * page));
+}
+
+static void
+the_clock_advances_and_never_runs_back(void **state)
+{
+    (void)state;
+    uint64_t before = xa_os_now_ms();
+    assert_int_not_equal(before, 0);
+    nanosleep(&(struct timespec){0, 30000000}, NULL);
+    uint64_t after = xa_os_now_ms();
+    assert_true(after > before && after - before < 60000);
+}
+
+static int
+count_with_one_processor(void *argument)
+{
+    cpu_set_t set;
+    (void)argument;
+    XA_CHILD_CHECK(sched_getaffinity(0, sizeof set, &set) == 0);
+    XA_CHILD_CHECK(xa_os_affinity_count() == (unsigned)CPU_COUNT(&set));
+    int first = 0;
+    while (!CPU_ISSET(first, &set))
+        first++;
+    CPU_ZERO(&set);
+    CPU_SET(first, &set);
+    XA_CHILD_CHECK(sched_setaffinity(0, sizeof set, &set) == 0);
+    return (int)xa_os_affinity_count();
+}
+
+static void
+processors_are_counted_by_the_mask(void **state)
+{
+    (void)state;
+    xa_child_call(&result, SECONDS, count_with_one_processor, NULL);
+    assert_int_equal(result.exit_code, 1);
+    errno = ODD_ERRNO;
+}
+
+static void
+make_path(char *path, size_t bytes)
+{
+    const char *directory = getenv("TMPDIR");
+    snprintf(path, bytes, "%s/os_linux_test.%d", directory != NULL ? directory : "/tmp",
+        (int)getpid());
+    unlink(path);
+}
+
+static void
+files_are_made_private_appended_to_and_read(void **state)
+{
+    char path[512], text[16];
+    struct stat about;
+    (void)state;
+    make_path(path, sizeof path);
+    errno = ODD_ERRNO;
+    assert_int_equal(xa_os_read_file(path, text, sizeof text), -1);
+    assert_true(xa_os_append_file(path, "hello ", 6));
+    assert_true(xa_os_append_file(path, "world, and more", 15));
+    assert_int_equal(xa_os_read_file(path, text, sizeof text), 16);
+    assert_memory_equal(text, "hello world, and", 16);
+    assert_int_equal(xa_os_read_file(path, text, 5), 5);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
+    assert_int_equal(about.st_size, 21);
+    assert_false(xa_os_append_file("/no/such/directory/file", "x", 1));
+    assert_int_equal(xa_os_read_file("/", text, sizeof text), -1);
+    assert_int_equal(xa_os_read_file("/dev/null", text, sizeof text), 0);
+    unlink(path);
+}
+
+static void
+a_symbolic_link_is_not_written_through(void **state)
+{
+    char path[512], link[600], text[4];
+    (void)state;
+    make_path(path, sizeof path);
+    snprintf(link, sizeof link, "%s.link", path);
+    unlink(link);
+    assert_int_equal(symlink(path, link), 0);
+    errno = ODD_ERRNO;
+    assert_false(xa_os_append_file(link, "x", 1));
+    assert_int_equal(xa_os_read_file(path, text, sizeof text), -1);
+    unlink(link);
+}
+
+static void
+the_environment_is_found_by_whole_names(void **state)
+{
+    (void)state;
+    setenv("XA_TEST_NAME", "value", 1);
+    setenv("XA_TEST_EMPTY", "", 1);
+    unsetenv("XA_TEST_NAM");
+    errno = ODD_ERRNO;
+    assert_true(xa_os_environment_is_ready());
+    assert_string_equal(xa_os_environment("XA_TEST_NAME"), "value");
+    assert_string_equal(xa_os_environment("XA_TEST_EMPTY"), "");
+    assert_null(xa_os_environment("XA_TEST_NAM"));
+    assert_null(xa_os_environment("XA_TEST_NAME_LONGER"));
+    xa_os_facts.is_secure = true;
+    assert_null(xa_os_environment("XA_TEST_NAME"));
+    xa_os_facts.is_secure = false;
+}
+
+static int
+write_error(void *argument)
+{
+    xa_os_write_error(argument, strlen(argument));
+    return 0;
+}
+
+static int
+write_error_to_nothing(void *argument)
+{
+    close(STDERR_FILENO);
+    xa_os_write_error(argument, strlen(argument));
+    return 7;
+}
+
+static void
+errors_go_to_standard_error_if_there_is_one(void **state)
+{
+    char text[] = "oh no\n";
+    (void)state;
+    xa_child_call(&result, SECONDS, write_error, text);
+    assert_string_equal(result.errors, text);
+    assert_string_equal(result.output, "");
+    xa_child_call(&result, SECONDS, write_error_to_nothing, text);
+    assert_int_equal(result.exit_code, 7);
+    errno = ODD_ERRNO;
+}
+
+static _Atomic uint32_t word;
+
+static void
+wait_for_the_word(unsigned index, void *argument)
+{
+    (void)index;
+    (void)argument;
+    while (word == 1)
+        xa_os_wait(&word, 1);
+    word = 3;
+}
+
+static void
+a_sleeper_wakes_up_when_it_is_told(void **state)
+{
+    struct xa_threads team;
+    (void)state;
+    word = 0;
+    xa_os_wait(&word, 1); /* returns at once: the word is something else */
+    word = 1;
+    assert_true(xa_threads_start(&team, 1, wait_for_the_word, NULL));
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    word = 2;
+    xa_os_wake_one(&word);
+    assert_true(xa_threads_join(&team, SECONDS));
+    assert_int_equal(word, 3);
+    xa_os_yield();
+    errno = ODD_ERRNO;
+}
+
+static uintptr_t ids[4];
+
+static void
+note_id(unsigned index, void *argument)
+{
+    pthread_barrier_t *barrier = argument;
+    ids[index] = xa_os_thread_id();
+    pthread_barrier_wait(barrier);
+}
+
+static int
+compare_id(void *argument)
+{
+    return xa_os_thread_id() == *(uintptr_t *)argument ? 0 : 1;
+}
+
+static void
+living_threads_have_different_numbers_that_survive_a_fork(void **state)
+{
+    pthread_barrier_t barrier;
+    uintptr_t mine = xa_os_thread_id();
+    (void)state;
+    pthread_barrier_init(&barrier, NULL, 4);
+    assert_true(xa_threads_run(4, note_id, &barrier, SECONDS));
+    for (int i = 0; i < 4; i++) {
+        assert_int_not_equal(ids[i], 0);
+        assert_int_not_equal(ids[i], mine);
+        for (int j = 0; j < i; j++)
+            assert_int_not_equal(ids[i], ids[j]);
+    }
+    xa_child_call(&result, SECONDS, compare_id, &mine);
+    assert_int_equal(result.exit_code, 0);
+    errno = ODD_ERRNO;
+}
+
+static int
+abort_at_once(void *argument)
+{
+    (void)argument;
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    xa_os_abort();
+}
+
+static void
+an_abort_is_an_abort(void **state)
+{
+    (void)state;
+    xa_child_call(&result, SECONDS, abort_at_once, NULL);
+    assert_int_equal(result.signal, SIGABRT);
+    errno = ODD_ERRNO;
+}
+
+static int
+map_without_room(void *argument)
+{
+    (void)argument;
+    uintptr_t address = free_range();
+    XA_CHILD_CHECK(xa_child_limit(RLIMIT_AS, xa_child_virtual_bytes() + page));
+    XA_CHILD_CHECK(xa_os_map(address, 16 * page) == XA_OS_NO_MEMORY);
+    XA_CHILD_CHECK(xa_os_map_anywhere(16 * page) == 0);
+    XA_CHILD_CHECK(xa_os_find_free_range(16 * page) == 0);
+    return 0;
+}
+
+static void
+a_limit_of_address_space_is_no_memory(void **state)
+{
+    (void)state;
+    if (xa_child_is_instrumented()) {
+        print_message("a sanitizer's own memory is beyond any limit of address space\n");
+        skip();
+    }
+    xa_child_call(&result, SECONDS, map_without_room, NULL);
+    xa_child_assert_success(&result);
+    errno = ODD_ERRNO;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_facts_are_those_of_the_host, begin, end),
+        cmocka_unit_test_setup_teardown(memory_is_mapped_exactly_there_and_zero, begin, end),
+        cmocka_unit_test_setup_teardown(
+            beyond_the_address_space_is_taken_or_out_of_memory, begin, end),
+        cmocka_unit_test_setup_teardown(memory_anywhere_is_zero_and_can_be_cut, begin, end),
+        cmocka_unit_test_setup_teardown(purged_pages_are_zero_and_gone, begin, end),
+        cmocka_unit_test_setup_teardown(untouched_and_unmapped_pages_are_not_resident, begin, end),
+        cmocka_unit_test_setup_teardown(a_hole_hides_no_pages_before_or_behind_it, begin, end),
+        cmocka_unit_test_setup_teardown(
+            residency_of_long_ranges_is_the_sum_of_their_parts, begin, end),
+        cmocka_unit_test_setup_teardown(a_mapping_moves_with_its_contents_and_grows, begin, end),
+        cmocka_unit_test_setup_teardown(a_move_replaces_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(a_wiped_page_is_zero_in_every_child, begin, end),
+        cmocka_unit_test_setup_teardown(the_clock_advances_and_never_runs_back, begin, end),
+        cmocka_unit_test_setup_teardown(processors_are_counted_by_the_mask, begin, end),
+        cmocka_unit_test_setup_teardown(files_are_made_private_appended_to_and_read, begin, end),
+        cmocka_unit_test_setup_teardown(a_symbolic_link_is_not_written_through, begin, end),
+        cmocka_unit_test_setup_teardown(the_environment_is_found_by_whole_names, begin, end),
+        cmocka_unit_test_setup_teardown(errors_go_to_standard_error_if_there_is_one, begin, end),
+        cmocka_unit_test_setup_teardown(a_sleeper_wakes_up_when_it_is_told, begin, end),
+        cmocka_unit_test_setup_teardown(
+            living_threads_have_different_numbers_that_survive_a_fork, begin, end),
+        cmocka_unit_test_setup_teardown(an_abort_is_an_abort, begin, end),
+        cmocka_unit_test_setup_teardown(a_limit_of_address_space_is_no_memory, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -96,19 +96,16 @@ fill(void *object, const struct request *request, bool is_zeroed)
 static void *
 allocate(const struct request *request)
 {
-    struct xa_thread_state *state = xa_start_thread();
+    struct xa_thread_state *state;
     bool is_zeroed;
-    if (request->size > PTRDIFF_MAX || (state != NULL && state->is_inside)) {
+    if (request->size > PTRDIFF_MAX || !xa_start_enter(&state)) {
         fail(request);
         return NULL;
     }
-    if (state != NULL)
-        state->is_inside = true;
     void *object = try(state, request, &is_zeroed);
     if (XA_UNLIKELY(object == NULL) && reclaim(state))
         object = try(state, request, &is_zeroed);
-    if (state != NULL)
-        state->is_inside = false;
+    xa_start_leave(state);
     if (XA_UNLIKELY(object == NULL))
         fail(request);
     else if (request->zeroing == ZEROED || xa_start_cached_class_max == 0)
@@ -122,7 +119,7 @@ xa_allocate_beyond(size_t size)
 {
     size_t index = (size - 1) >> XA_SMALL_SHIFT;
     if (XA_LIKELY(index < XA_SMALL_STEPS && size > XA_TINY_MAX_BYTES)) {
-        void *object = xa_fast_pop(xa_thread_self, xa_size_class_small[index]);
+        void *object = xa_fast_pop(xa_thread_state_self, xa_size_class_small[index]);
         if (XA_LIKELY(object != NULL))
             return object;
     }
@@ -134,7 +131,7 @@ xa_allocate_zeroed(size_t size)
 {
     size_t index = (size - 1) >> XA_TINY_SHIFT;
     if (XA_LIKELY(index < XA_TINY_STEPS)) {
-        void *object = xa_fast_pop(xa_thread_self, xa_thread_self->class_of[index]);
+        void *object = xa_fast_pop(xa_thread_state_self, xa_thread_state_self->class_of[index]);
         if (XA_LIKELY(object != NULL))
             return memset(object, 0, size);
     }
@@ -148,7 +145,7 @@ xa_allocate_aligned(size_t alignment, size_t size)
         size = 1;
     unsigned size_class = xa_size_class_of_aligned(size, alignment);
     if (XA_LIKELY(size_class != XA_CLASS_NONE)) {
-        void *object = xa_fast_pop(xa_thread_self, size_class);
+        void *object = xa_fast_pop(xa_thread_state_self, size_class);
         if (XA_LIKELY(object != NULL))
             return object;
     }

@@ -51,7 +51,7 @@ xa_fast_pop(struct xa_thread_state *self, size_t size_class)
 XA_INLINE void *
 xa_fast_take(size_t size)
 {
-    struct xa_thread_state *self = xa_thread_self;
+    struct xa_thread_state *self = xa_thread_state_self;
     /* 0 wraps around, out of the table. */
     size_t index = (size - 1) >> XA_TINY_SHIFT;
     XA_FAST_OPAQUE(index);
@@ -73,9 +73,8 @@ xa_fast_free(void *pointer)
     size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
     if (XA_UNLIKELY(granule >= atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed)))
         goto beyond;
-    size_t size_class =
-        atomic_load_explicit(&xa_page_map.classes[granule], memory_order_relaxed);
-    struct xa_thread_state *self = xa_thread_self;
+    size_t size_class = atomic_load_explicit(&xa_page_map.classes[granule], memory_order_relaxed);
+    struct xa_thread_state *self = xa_thread_state_self;
     xa_slot *top = atomic_load_explicit(&self->tops[size_class], memory_order_relaxed);
     if (XA_UNLIKELY(top == self->limits[size_class] || *top == pointer))
         goto beyond;

@@ -42,7 +42,7 @@ xa_fork_in_child(void)
     xa_region_reset_in_child();
     xa_window_reset_in_child();
     xa_huge_reset_in_child();
-    const struct xa_thread_state *self = xa_thread_self;
+    const struct xa_thread_state *self = xa_thread_state_self;
     xa_arena_reset_in_child(xa_thread_state_is_real(self) ? self->arena : NULL);
     xa_thread_state_reset_in_child();
 }

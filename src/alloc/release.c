@@ -75,8 +75,7 @@ complain(const char *call, const void *pointer, enum verdict verdict)
 {
     static _Atomic bool has_complained;
     if (verdict == INSIDE)
-        xa_message_fatal(
-            call, pointer, "inside an object. Free the pointer that malloc returned.");
+        xa_message_fatal(call, pointer, "inside an object. Free the pointer that malloc returned.");
     if (verdict == ALREADY_FREE)
         xa_message_fatal(
             call, pointer, "already free. Look for a second free of the same pointer.");
@@ -93,42 +92,35 @@ complain(const char *call, const void *pointer, enum verdict verdict)
 static void
 free_small(void *pointer, unsigned size_class)
 {
-    struct xa_thread_state *state = xa_start_thread();
+    struct xa_thread_state *state;
+    /* A signal handler in the middle of our own work: the object is lost, not the process. */
+    if (!xa_start_enter(&state))
+        return;
     if (state == NULL || size_class > xa_start_cached_class_max) {
         (void)xa_arena_return(size_class, &pointer, 1, XA_ARENA_WAIT);
-        return;
+    } else {
+        if (*atomic_load_explicit(&state->tops[size_class], memory_order_relaxed) == pointer)
+            complain("free", pointer, ALREADY_FREE);
+        xa_thread_cache_overflow(state, size_class, pointer);
     }
-    xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
-    if (*top == pointer)
-        complain("free", pointer, ALREADY_FREE);
-    /* A signal handler in the middle of our own work: the object is lost, not the process. */
-    if (state->is_inside)
-        return;
-    state->is_inside = true;
-    xa_thread_cache_overflow(state, size_class, pointer);
-    state->is_inside = false;
+    xa_start_leave(state);
 }
 
 /* Large and huge objects: of several threads that free one, the page map serves the first. */
 static void
 free_whole(void *pointer, unsigned size_class)
 {
-    struct xa_thread_state *state = xa_start_thread();
+    struct xa_thread_state *state;
     uintptr_t address = (uintptr_t)pointer;
-    if (state != NULL && state->is_inside)
+    if (!xa_start_enter(&state))
         return;
-    if (xa_page_map_take_class(xa_page_map_granule_of(address)) != size_class) {
+    if (xa_page_map_take_class(xa_page_map_granule_of(address)) != size_class)
         complain("free", pointer, ALREADY_FREE);
-        return;
-    }
-    if (state != NULL)
-        state->is_inside = true;
-    if (size_class == XA_CLASS_LARGE)
+    else if (size_class == XA_CLASS_LARGE)
         xa_large_return(address);
     else
         xa_huge_return(xa_huge_of(address));
-    if (state != NULL)
-        state->is_inside = false;
+    xa_start_leave(state);
 }
 
 static bool

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "alloc/fast_path.h"
+#include "alloc/start.h"
 #include "arena/large.h"
 #include "page/huge.h"
 
@@ -28,8 +29,7 @@ without_copy(void *pointer, size_t usable, size_t size)
         if (size > XA_LARGE_MAX_BYTES && size <= PTRDIFF_MAX)
             return xa_huge_resize(xa_huge_of(address), size);
         break;
-    default:
-        break;
+    default: break;
     }
     return xa_resize_fits(usable, size) ? pointer : NULL;
 }
@@ -40,7 +40,11 @@ xa_resize(void *pointer, size_t size)
     size_t usable = xa_release_usable_bytes(pointer, "realloc");
     if (usable == 0)
         return NULL;
+    struct xa_thread_state *state;
+    if (!xa_start_enter(&state))
+        return NULL;
     void *same = without_copy(pointer, usable, size);
+    xa_start_leave(state);
     if (same != NULL)
         return same;
     void *object = xa_fast_malloc(size);

@@ -42,7 +42,7 @@ unsigned xa_start_cached_class_max;
 static struct {
     struct xa_lock lock;
     _Atomic bool is_ready;
-    bool has_environment;  /* [i] it has been read */
+    bool has_environment;     /* [i] it has been read */
     _Atomic bool has_key;     /* [a] the notice of threads' ends is asked for */
     _Atomic bool has_threads; /* [a] a second thread has come */
 } start = {.lock.rank = XA_LOCK_RANK_INIT};
@@ -119,10 +119,11 @@ apply_options(void)
 static void
 at_thread_exit(void *argument)
 {
-    struct xa_thread_state *state = argument;
-    state->is_inside = true;
-    xa_thread_cache_flush(state);
-    state->is_inside = false;
+    struct xa_thread_state *state;
+    if (xa_start_enter(&state) && state != NULL)
+        xa_thread_cache_flush(state);
+    xa_start_leave(state);
+    state = argument;
     /*
      * Destructors of other keys may still free and allocate: stay for one more round.
      * Not for all, since a thread may come here late, by its first call in one of them.
@@ -131,7 +132,7 @@ at_thread_exit(void *argument)
         xa_thread_exit_arm(state);
         return;
     }
-    xa_thread_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_ended;
+    xa_thread_state_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_ended;
     xa_arena_leave(state->arena);
     xa_thread_state_return(state);
 }
@@ -146,6 +147,17 @@ page_for_watch(void)
     if (page > XA_METADATA_PAGE_BYTES)
         return xa_os_map_anywhere(page);
     return (uintptr_t)xa_metadata_take(XA_METADATA_PAGE_BYTES);
+}
+
+static void
+in_child(void)
+{
+    /* The process's only thread forked: nobody else can have held a lock. */
+    const struct xa_thread_state *self = xa_thread_state_self;
+    bool was_alone = !atomic_load_explicit(&start.has_threads, memory_order_relaxed);
+    if (was_alone && xa_thread_state_is_real(self) && self->is_first)
+        return;
+    xa_fork_in_child();
 }
 
 /*
@@ -163,7 +175,7 @@ begin_thread(struct xa_thread_state *state)
     }
     atomic_store_explicit(&start.has_threads, true, memory_order_relaxed);
     xa_thread_exit_arm(state);
-    xa_fork_watch_begin(xa_fork_in_child);
+    xa_fork_watch_register();
 }
 
 /* The first thread is no longer alone. */
@@ -194,7 +206,7 @@ xa_start_process(void)
         read_environment();
         xa_arena_init();
         apply_options();
-        xa_fork_watch_prepare(page_for_watch());
+        xa_fork_watch_init(page_for_watch(), in_child);
         atomic_store_explicit(&start.is_ready, true, memory_order_release);
     }
     xa_lock_unlock(&start.lock);
@@ -206,14 +218,14 @@ xa_start_process(void)
 static void
 print_options(void)
 {
-    for (size_t i = 0; i < xa_option_row_count; i++) {
+    for (size_t i = 0; i < xa_options_row_count; i++) {
         char line[2 * XA_OPTION_TEXT_MAX];
         struct xa_text text;
         xa_text_init(&text, line, sizeof line);
         xa_text_put_string(&text, "option ");
-        xa_text_put_string(&text, xa_option_rows[i].name);
+        xa_text_put_string(&text, xa_options_rows[i].name);
         xa_text_put_char(&text, ':');
-        xa_options_put_value(&xa_options, &xa_option_rows[i], &text);
+        xa_options_put_value(&xa_options, &xa_options_rows[i], &text);
         xa_message_pointer(NULL, NULL, line);
     }
 }
@@ -229,8 +241,8 @@ xa_start_read_environment(void)
         apply_options();
     xa_lock_unlock(&start.lock);
     /* What was cached so far may be more than the options allow. */
-    if (is_late && xa_thread_state_is_real(xa_thread_self))
-        xa_thread_cache_flush(xa_thread_self);
+    if (is_late && xa_thread_state_is_real(xa_thread_state_self))
+        xa_thread_cache_flush(xa_thread_state_self);
     if (xa_options.confirm_conf)
         print_options();
 }
@@ -238,7 +250,7 @@ xa_start_read_environment(void)
 struct xa_thread_state *
 xa_start_thread(void)
 {
-    struct xa_thread_state *state = xa_thread_self;
+    struct xa_thread_state *state = xa_thread_state_self;
     xa_fork_watch_check();
     if (XA_LIKELY(xa_thread_state_is_real(state))) {
         if (XA_UNLIKELY(state->is_first))
@@ -253,7 +265,31 @@ xa_start_thread(void)
         return NULL;
     state->arena = xa_arena_assign();
     /* From here on the thread can allocate: what follows may do so. */
-    xa_thread_self = state;
+    xa_thread_state_self = state;
+    xa_thread_state_claim(state);
     begin_thread(state);
     return state;
+}
+
+bool
+xa_start_enter(struct xa_thread_state **state)
+{
+    *state = xa_start_thread();
+    if (*state == NULL)
+        return true;
+    if ((*state)->is_inside)
+        return false;
+    (*state)->is_inside = true;
+    /* A signal handler of this thread sees it set before anything is half done. */
+    atomic_signal_fence(memory_order_seq_cst);
+    return true;
+}
+
+void
+xa_start_leave(struct xa_thread_state *state)
+{
+    if (state == NULL)
+        return;
+    atomic_signal_fence(memory_order_seq_cst);
+    state->is_inside = false;
 }

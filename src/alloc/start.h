@@ -24,4 +24,12 @@ void xa_start_read_environment(void);
  */
 struct xa_thread_state *xa_start_thread(void);
 
+/*
+ * Begin something that may take locks.  False if the calling thread is in the middle
+ * of such a thing already: a signal handler interrupted it, and must do without.  Else
+ * `*state` is the thread's state, or NULL if it has none, and xa_start_leave() follows.
+ */
+XA_MUST_USE bool xa_start_enter(struct xa_thread_state **state);
+void xa_start_leave(struct xa_thread_state *state);
+
 #endif

@@ -145,8 +145,8 @@ is_array_ours(void)
 static bool
 is_aligned_array_ours(void)
 {
-    return operator_new_aligned_array == xa_operators_new_aligned_array
-        && operator_new_aligned == xa_operators_new_aligned;
+    return operator_new_aligned_array == xa_operators_new_aligned_array &&
+        operator_new_aligned == xa_operators_new_aligned;
 }
 
 /*
@@ -193,8 +193,8 @@ new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
         ptr = xa_allocate_aligned(alignment, size);
     if (XA_LIKELY(ptr != NULL))
         return ptr;
-    new_aligned_nothrow_function *form
-        = (new_aligned_nothrow_function *)find(NEW_ALIGNED_NOTHROW, &known);
+    new_aligned_nothrow_function *form =
+        (new_aligned_nothrow_function *)find(NEW_ALIGNED_NOTHROW, &known);
     if (form != NULL)
         return form(size, alignment, tag);
     return is_ours ? NULL : operator_new_aligned(size, alignment);
@@ -210,8 +210,8 @@ new_aligned_array_nothrow(size_t size, size_t alignment, const void *tag)
         ptr = xa_allocate_aligned(alignment, size);
     if (XA_LIKELY(ptr != NULL))
         return ptr;
-    new_aligned_nothrow_function *form
-        = (new_aligned_nothrow_function *)find(NEW_ALIGNED_ARRAY_NOTHROW, &known);
+    new_aligned_nothrow_function *form =
+        (new_aligned_nothrow_function *)find(NEW_ALIGNED_ARRAY_NOTHROW, &known);
     if (form != NULL)
         return form(size, alignment, tag);
     return is_ours ? NULL : operator_new_aligned_array(size, alignment);

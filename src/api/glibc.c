@@ -30,14 +30,14 @@ enum { MXFAST_MAX = 80 * sizeof(size_t) / 4 };
 int
 malloc_trim(size_t pad)
 {
-    struct xa_thread_state *state = xa_start_thread();
-    if (state != NULL && !state->is_inside) {
-        state->is_inside = true;
+    struct xa_thread_state *state;
+    if (!xa_start_enter(&state))
+        return 0;
+    if (state != NULL)
         xa_thread_cache_flush(state);
-        state->is_inside = false;
-    }
     size_t bytes = xa_arena_trim(pad / xa_arena_limit());
     bytes += xa_huge_purge(XA_HUGE_ALL);
+    xa_start_leave(state);
     return bytes != 0;
 }
 
@@ -165,8 +165,7 @@ mallopt(int parameter, int value)
 {
     xa_start_process();
     switch (parameter) {
-    case M_MXFAST:
-        return value >= 0 && value <= (int)MXFAST_MAX;
+    case M_MXFAST: return value >= 0 && value <= (int)MXFAST_MAX;
     case M_TRIM_THRESHOLD:
         /* What may stay unused and resident; 0 here would mean "automatic". */
         if (value >= 0)
@@ -174,14 +173,12 @@ mallopt(int parameter, int value)
                 value == 0 ? XA_GRANULE_BYTES : (size_t)value, memory_order_relaxed);
         return 1;
     case M_ARENA_TEST:
-    case M_ARENA_MAX:
-        return value > 0;
+    case M_ARENA_MAX: return value > 0;
     default:
         /* The others, and those that nobody knows: glibc says 1 as well. */
         return 1;
     }
 }
 
-#pragma GCC diagnostic ignored "-Wmissing-attributes"
 struct mallinfo __libc_mallinfo(void) XA_ALIAS(mallinfo);
 int __libc_mallopt(int parameter, int value) XA_ALIAS(mallopt);

@@ -4,6 +4,8 @@
  * Nothing here is needed for malloc to work: the first call of it starts
  * everything (alloc/start.c).  This is what has to wait until libc is up.
  */
+#include "api/init.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -12,6 +14,8 @@
 #include "config/options.h"
 #include "control/report.h"
 #include "os/os.h"
+
+const char xa_init_is_linked = 1;
 
 static void
 at_signal(int number)
@@ -38,7 +42,7 @@ at_load(void)
     int saved = errno;
     xa_start_read_environment();
     install_signal();
-    if (xa_options.stats_print)
+    if (xa_options.stats_print && xa_options.stats_file[0] == '\0')
         xa_os_keep_error();
     errno = saved;
 }

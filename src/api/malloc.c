@@ -9,11 +9,15 @@
 #include "alloc/fast_path.h"
 #include "alloc/resize.h"
 #include "alloc/start.h"
+#include "api/init.h"
 #include "base/bits.h"
 #include "config/options.h"
 #include "os/message.h"
 #include "os/os.h"
 #include "xalloc/xalloc.h"
+
+/* A static link takes only the objects that something refers to: this one brings init.c along. */
+static const char *const needs_init __attribute__((used)) = &xa_init_is_linked;
 
 /* All that is not static here is the public interface. */
 #pragma GCC visibility push(default)
@@ -189,10 +193,8 @@ malloc_usable_size(void *pointer)
 
 /*
  * glibc's own names for its functions: programs and libraries that call these must
- * not reach another heap.  The aliases have none of the attributes that glibc's
- * header gives the originals; that is what the compiler would warn of.
+ * not reach another heap.
  */
-#pragma GCC diagnostic ignored "-Wmissing-attributes"
 void *__libc_malloc(size_t size) XA_ALIAS(malloc);
 void *__libc_calloc(size_t count, size_t size) XA_ALIAS(calloc);
 void *__libc_realloc(void *pointer, size_t size) XA_ALIAS(realloc);
@@ -201,5 +203,4 @@ void __libc_cfree(void *pointer) XA_ALIAS(cfree);
 void *__libc_memalign(size_t alignment, size_t size) XA_ALIAS(memalign);
 void *__libc_valloc(size_t size) XA_ALIAS(valloc);
 void *__libc_pvalloc(size_t size) XA_ALIAS(pvalloc);
-int __posix_memalign(void **result, size_t alignment, size_t size)
-    XA_ALIAS(posix_memalign);
+int __posix_memalign(void **result, size_t alignment, size_t size) XA_ALIAS(posix_memalign);

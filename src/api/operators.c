@@ -45,8 +45,7 @@ static void delete_aligned_nothrow(void *ptr, size_t alignment, const void *tag)
 static void delete_aligned_array_nothrow(void *ptr, size_t alignment, const void *tag);
 
 void *operator_new(size_t size) XA_OPERATOR("_Znw" XA_OPERATOR_SIZE, xa_operators_new);
-void *operator_new_array(size_t size)
-    XA_OPERATOR("_Zna" XA_OPERATOR_SIZE, xa_operators_new_array);
+void *operator_new_array(size_t size) XA_OPERATOR("_Zna" XA_OPERATOR_SIZE, xa_operators_new_array);
 void *operator_new_aligned(size_t size, size_t alignment)
     XA_OPERATOR("_Znw" XA_OPERATOR_SIZE XA_OPERATOR_ALIGN, xa_operators_new_aligned);
 void *operator_new_aligned_array(size_t size, size_t alignment)

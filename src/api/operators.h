@@ -30,7 +30,7 @@
 #define XA_OPERATOR_NOTHROW "RKSt9nothrow_t"
 
 /* Exports `implementation`, a function of the same file, under a mangled name. */
-#define XA_OPERATOR(mangled, implementation)                                                      \
+#define XA_OPERATOR(mangled, implementation) \
     __asm__(mangled) XA_EXPORT XA_WEAK XA_ALIAS(implementation)
 
 /* Refers to a form of another file.  Weak: compilers hold two strong names for two functions. */

@@ -142,8 +142,7 @@ make_slab(struct xa_arena *arena, const struct xa_bin *bin)
 {
     unsigned granules = xa_size_class_table[bin->size_class].granules;
     bool is_zeroed;
-    uint32_t granule =
-        xa_page_heap_take(&arena->heap, XA_RUN_FOR_SLAB, granules, 1, &is_zeroed);
+    uint32_t granule = xa_page_heap_take(&arena->heap, XA_RUN_FOR_SLAB, granules, 1, &is_zeroed);
     if (granule == XA_GRANULE_NONE)
         return granule;
     if (xa_slab_init(granule, bin->size_class, arena->index, bin->generation))
@@ -185,14 +184,23 @@ release(struct xa_arena *arena, const struct xa_bin_released *released, unsigned
     xa_page_heap_tick(&arena->heap);
 }
 
+/* The arena of an object's slab; the first one for what is no object, which its bin will say. */
+static struct xa_arena *
+arena_of(const void *object)
+{
+    unsigned size_class = xa_page_map_class((uintptr_t)object);
+    if (size_class == XA_CLASS_NONE || size_class > XA_SMALL_CLASSES)
+        return &first_arena;
+    return xa_arena_at(xa_page_map_record(xa_slab_of((uintptr_t)object))->arena);
+}
+
 unsigned
 xa_arena_return(
     unsigned size_class, void **objects, unsigned count, enum xa_arena_patience patience)
 {
     unsigned done = 0;
     while (done < count) {
-        size_t granule = xa_slab_of((uintptr_t)objects[done]);
-        struct xa_arena *arena = xa_arena_at(xa_page_map_record(granule)->arena);
+        struct xa_arena *arena = arena_of(objects[done]);
         struct xa_bin *bin = bin_of(arena, size_class);
         struct xa_bin_released released;
         released.count = 0;
@@ -267,8 +275,7 @@ xa_arena_take_magazine(struct xa_arena *arena, unsigned size_class)
 }
 
 void
-xa_arena_put_magazine(
-    struct xa_arena *arena, unsigned size_class, struct xa_magazine *magazine)
+xa_arena_put_magazine(struct xa_arena *arena, unsigned size_class, struct xa_magazine *magazine)
 {
     struct xa_bin *bin = bin_of(arena, size_class);
     size_t on_stack = xa_depot_put(&bin->depot, magazine), bound = reserve_bound(size_class);

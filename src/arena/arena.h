@@ -10,8 +10,8 @@
 enum { XA_ARENAS_MAX = 256 };
 
 struct xa_arena {
-    uint16_t index;             /* [c] */
-    _Atomic uint32_t threads;   /* [a] that use it now */
+    uint16_t index;           /* [c] */
+    _Atomic uint32_t threads; /* [a] that use it now */
     struct xa_page_heap heap;
     struct xa_bin bins[XA_SMALL_CLASSES + 1]; /* by code; row 0 is not used */
 };

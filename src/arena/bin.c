@@ -38,8 +38,8 @@ static void
 count(_Atomic size_t *counter, size_t amount)
 {
     /* Written under the lock only: a plain sum, atomic for those who read without it. */
-    atomic_store_explicit(counter,
-        atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+        memory_order_relaxed);
 }
 
 static struct xa_slab *
@@ -150,12 +150,23 @@ move_up(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
     }
 }
 
+/* The slot is free, or its slab has even been given back since. */
+static XA_NORETURN XA_COLD void
+complain_already_free(const void *object)
+{
+    xa_message_fatal("free", object,
+        "already free, found when a thread's cache was emptied. "
+        "Look for a second free of the same pointer.");
+}
+
 unsigned
-xa_bin_return(struct xa_bin *bin, void **objects, unsigned count_given,
-    struct xa_bin_released *released)
+xa_bin_return(
+    struct xa_bin *bin, void **objects, unsigned count_given, struct xa_bin_released *released)
 {
     unsigned done = 0, lost = 0;
     for (; done < count_given; done++) {
+        if (xa_page_map_class((uintptr_t)objects[done]) != bin->size_class)
+            complain_already_free(objects[done]);
         uint32_t granule = xa_slab_of((uintptr_t)objects[done]);
         const struct xa_extent *record = xa_page_map_record(granule);
         if (record->arena != bin->arena)
@@ -163,14 +174,10 @@ xa_bin_return(struct xa_bin *bin, void **objects, unsigned count_given,
         unsigned slot;
         switch (xa_slab_look(granule, (uintptr_t)objects[done], &slot)) {
         case XA_SLAB_INSIDE:
-            xa_message_fatal("free", objects[done],
-                "inside an object. Free the pointer that malloc returned.");
-        case XA_SLAB_FREE:
-            xa_message_fatal("free", objects[done],
-                "already free, found when a thread's cache was emptied. "
-                "Look for a second free of the same pointer.");
-        case XA_SLAB_TAKEN:
-            break;
+            xa_message_fatal(
+                "free", objects[done], "inside an object. Free the pointer that malloc returned.");
+        case XA_SLAB_FREE: complain_already_free(objects[done]);
+        case XA_SLAB_TAKEN: break;
         }
         if (record->as.slab.generation != bin->generation) {
             lost++;
@@ -246,7 +253,7 @@ bool
 xa_bin_has_magazine(const struct xa_bin *bin)
 {
     return xa_depot_has_stack(&bin->depot) ||
-           atomic_load_explicit(&bin->reserve, memory_order_relaxed) != NULL;
+        atomic_load_explicit(&bin->reserve, memory_order_relaxed) != NULL;
 }
 
 void

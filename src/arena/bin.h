@@ -22,11 +22,11 @@ struct xa_bin_counters {
 struct xa_bin {
     struct xa_depot depot; /* [a] a cache line of its own */
     struct xa_lock lock;
-    uint16_t arena;               /* [c] index */
-    uint8_t size_class;           /* [c] */
-    uint8_t generation;           /* [b] changes when a fork sets the slabs aside */
-    _Atomic bool is_ready;        /* [a] the constants above are set */
-    uint32_t lists[XA_BIN_LISTS]; /* [b] slabs with free slots, the fullest on list 0 */
+    uint16_t arena;                      /* [c] index */
+    uint8_t size_class;                  /* [c] */
+    uint8_t generation;                  /* [b] changes when a fork sets the slabs aside */
+    _Atomic bool is_ready;               /* [a] the constants above are set */
+    uint32_t lists[XA_BIN_LISTS];        /* [b] slabs with free slots, the fullest on list 0 */
     struct xa_magazine *_Atomic reserve; /* [b] magazines off the depot's stack; read by anybody */
     _Atomic size_t reserve_objects;      /* [b] in them */
     struct xa_bin_counters counters;

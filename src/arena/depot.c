@@ -41,8 +41,8 @@ xa_depot_put(struct xa_depot *depot, struct xa_magazine *magazine)
     for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++) {
         uint64_t empty = 0;
         if (atomic_load_explicit(&depot->slots[i], memory_order_relaxed) == 0 &&
-            atomic_compare_exchange_strong_explicit(&depot->slots[i], &empty, word,
-                memory_order_release, memory_order_relaxed))
+            atomic_compare_exchange_strong_explicit(
+                &depot->slots[i], &empty, word, memory_order_release, memory_order_relaxed))
             return 0;
     }
     return push(depot, magazine, count);

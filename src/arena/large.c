@@ -28,8 +28,7 @@ xa_large_take(struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_z
 {
     unsigned granules = granules_for(bytes);
     unsigned step = alignment <= XA_GRANULE_BYTES ? 1 : (unsigned)(alignment / XA_GRANULE_BYTES);
-    uint32_t granule =
-        xa_page_heap_take(&arena->heap, XA_RUN_FOR_LARGE, granules, step, is_zeroed);
+    uint32_t granule = xa_page_heap_take(&arena->heap, XA_RUN_FOR_LARGE, granules, step, is_zeroed);
     if (granule == XA_GRANULE_NONE)
         return NULL;
     *xa_page_map_record(granule) = (struct xa_extent){
@@ -59,8 +58,7 @@ xa_large_return(uintptr_t address)
 size_t
 xa_large_usable_bytes(uintptr_t address)
 {
-    return (size_t)xa_page_map_record(xa_page_map_granule_of(address))->granules *
-           XA_GRANULE_BYTES;
+    return (size_t)xa_page_map_record(xa_page_map_granule_of(address))->granules * XA_GRANULE_BYTES;
 }
 
 bool

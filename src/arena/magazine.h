@@ -26,11 +26,11 @@ enum {
 };
 
 struct xa_magazine {
-    struct xa_magazine *next;     /* on a list of its holder's */
-    uint16_t capacity;            /* [c] */
-    _Atomic uint16_t count;       /* objects; written by the holder */
-    uint8_t kind;                 /* [c] */
-    void *slots[];                /* `capacity` of them, then NULL */
+    struct xa_magazine *next; /* on a list of its holder's */
+    uint16_t capacity;        /* [c] */
+    _Atomic uint16_t count;   /* objects; written by the holder */
+    uint8_t kind;             /* [c] */
+    void *slots[];            /* `capacity` of them, then NULL */
 };
 
 /* How many objects a magazine of this kind holds. */

@@ -40,7 +40,7 @@ xa_slab_init(uint32_t granule, unsigned size_class, uint16_t arena, uint8_t gene
         .granules = class->granules,
         .as.slab = {.next = XA_GRANULE_NONE,
             .previous = XA_GRANULE_NONE,
-            .free_slots = (uint16_t)class->slots,
+            .free_slots = (uint16_t) class->slots,
             .generation = generation},
     };
     if (is_far(class)) {
@@ -75,8 +75,8 @@ unsigned
 xa_slab_touched_granules(uint32_t granule)
 {
     const struct xa_extent *record = xa_page_map_record(granule);
-    size_t bytes = (size_t)record->as.slab.used_slots *
-                   xa_size_class_table[record->size_class].object_bytes;
+    size_t bytes =
+        (size_t)record->as.slab.used_slots * xa_size_class_table[record->size_class].object_bytes;
     return (unsigned)xa_bits_divide_up(bytes, XA_GRANULE_BYTES);
 }
 

@@ -22,8 +22,8 @@ enum xa_slab_verdict {
  * Make the granules from `granule` on a slab of the class, all slots free, and
  * publish its class.  False if memory for its map ran out.
  */
-XA_MUST_USE bool xa_slab_init(uint32_t granule, unsigned size_class, uint16_t arena,
-    uint8_t generation);
+XA_MUST_USE bool xa_slab_init(
+    uint32_t granule, unsigned size_class, uint16_t arena, uint8_t generation);
 
 /* The slab is empty and nobody's: take its class out of the page map. */
 void xa_slab_finish(uint32_t granule);

@@ -18,7 +18,7 @@ extern xa_assert_handler *xa_assert_report;
 XA_NORETURN XA_COLD void xa_assert_fail(const char *expression, const char *file, int line);
 
 /* The expression is always compiled, and evaluated in debug builds only. */
-#define xa_assert(expression)                                                                     \
+#define xa_assert(expression) \
     ((void)(!XA_DEBUG || (expression) || (xa_assert_fail(#expression, __FILE__, __LINE__), 0)))
 
 #endif

@@ -246,8 +246,7 @@ xa_text_pad(struct xa_text *text, size_t from, size_t width, enum xa_text_side s
 }
 
 void
-xa_text_put_padded(
-    struct xa_text *text, const char *string, size_t width, enum xa_text_side side)
+xa_text_put_padded(struct xa_text *text, const char *string, size_t width, enum xa_text_side side)
 {
     size_t from = xa_text_length(text);
     xa_text_put_string(text, string);
@@ -309,8 +308,8 @@ xa_text_parse_signed(const char *chars, size_t length, int64_t *value)
             return false;
         int digit = chars[i] - '0';
         /* Built on the negative side, which reaches one further. */
-        if (__builtin_mul_overflow(result, 10, &result)
-            || __builtin_sub_overflow(result, digit, &result))
+        if (__builtin_mul_overflow(result, 10, &result) ||
+            __builtin_sub_overflow(result, digit, &result))
             return false;
     }
     if (!is_negative && __builtin_sub_overflow(0, result, &result))
@@ -324,8 +323,8 @@ static bool
 parse_scaled(const char *chars, size_t number, uint64_t factor, int64_t *value)
 {
     int64_t result;
-    if (!xa_text_parse_signed(chars, number, &result)
-        || __builtin_mul_overflow(result, (int64_t)factor, &result))
+    if (!xa_text_parse_signed(chars, number, &result) ||
+        __builtin_mul_overflow(result, (int64_t)factor, &result))
         return false;
     *value = result;
     return true;
@@ -337,9 +336,9 @@ is_byte_suffix(const char *chars, size_t length, const char *letter)
     if (letter[0] == '\0' || length == 0)
         return length == 0 && letter[0] == '\0';
     char upper = chars[0] >= 'a' && chars[0] <= 'z' ? (char)(chars[0] - 'a' + 'A') : chars[0];
-    return upper == letter[0]
-        && (length == 1 || xa_text_equals(chars + 1, length - 1, "i")
-            || xa_text_equals(chars + 1, length - 1, "iB"));
+    return upper == letter[0] &&
+        (length == 1 || xa_text_equals(chars + 1, length - 1, "i") ||
+            xa_text_equals(chars + 1, length - 1, "iB"));
 }
 
 bool

@@ -59,8 +59,7 @@ void xa_text_put_repeated(struct xa_text *text, char character, size_t count);
  * At most `length_max` characters in double quotes, with "..." for the rest, and
  * '?' in place of whatever could upset a terminal or break the line.
  */
-void xa_text_put_quoted(
-    struct xa_text *text, const char *chars, size_t length, size_t length_max);
+void xa_text_put_quoted(struct xa_text *text, const char *chars, size_t length, size_t length_max);
 
 /* Decimal digits, without separators. */
 void xa_text_put_unsigned(struct xa_text *text, uint64_t value);

@@ -56,16 +56,16 @@ struct xa_options xa_options = {
 };
 #undef OPTION
 
-#define OPTION(type, field, name, initial, min, max, stability, help)                             \
-    {name, help, offsetof(struct xa_options, field), XA_OPTION_TYPE_##type,                       \
-        XA_OPTION_##stability, min, max},
-const struct xa_option_row xa_option_rows[] = {
+#define OPTION(type, field, name, initial, min, max, stability, help)                              \
+    {name, help, offsetof(struct xa_options, field), XA_OPTION_TYPE_##type, XA_OPTION_##stability, \
+        min, max},
+const struct xa_option_row xa_options_rows[] = {
 #include "config/options.def"
 };
 #undef OPTION
 #undef CHOICE
 
-const size_t xa_option_row_count = sizeof xa_option_rows / sizeof xa_option_rows[0];
+const size_t xa_options_row_count = sizeof xa_options_rows / sizeof xa_options_rows[0];
 
 #define OPTION(type, field, name, initial, min, max, stability, help)
 #define CHOICE(field, constant, value, name) {offsetof(struct xa_options, field), value, name},
@@ -97,20 +97,13 @@ load(const struct xa_options *options, const struct xa_option_row *row)
 {
     const void *field = (const char *)options + row->offset;
     switch (row->type) {
-    case XA_OPTION_TYPE_flag:
-        return *(const xa_option_flag *)field;
-    case XA_OPTION_TYPE_count:
-        return *(const xa_option_count *)field;
-    case XA_OPTION_TYPE_bytes:
-        return (int64_t)(*(const xa_option_bytes *)field);
-    case XA_OPTION_TYPE_ms:
-        return *(const xa_option_ms *)field;
-    case XA_OPTION_TYPE_choice:
-        return *(const xa_option_choice *)field;
-    case XA_OPTION_TYPE_signal:
-        return *(const xa_option_signal *)field;
-    case XA_OPTION_TYPE_text:
-        break;
+    case XA_OPTION_TYPE_flag: return *(const xa_option_flag *)field;
+    case XA_OPTION_TYPE_count: return *(const xa_option_count *)field;
+    case XA_OPTION_TYPE_bytes: return (int64_t)(*(const xa_option_bytes *)field);
+    case XA_OPTION_TYPE_ms: return *(const xa_option_ms *)field;
+    case XA_OPTION_TYPE_choice: return *(const xa_option_choice *)field;
+    case XA_OPTION_TYPE_signal: return *(const xa_option_signal *)field;
+    case XA_OPTION_TYPE_text: break;
     }
     return 0;
 }
@@ -120,26 +113,13 @@ store(struct xa_options *options, const struct xa_option_row *row, int64_t value
 {
     void *field = (char *)options + row->offset;
     switch (row->type) {
-    case XA_OPTION_TYPE_flag:
-        *(xa_option_flag *)field = value != 0;
-        break;
-    case XA_OPTION_TYPE_count:
-        *(xa_option_count *)field = (xa_option_count)value;
-        break;
-    case XA_OPTION_TYPE_bytes:
-        *(xa_option_bytes *)field = (xa_option_bytes)value;
-        break;
-    case XA_OPTION_TYPE_ms:
-        *(xa_option_ms *)field = value;
-        break;
-    case XA_OPTION_TYPE_choice:
-        *(xa_option_choice *)field = (xa_option_choice)value;
-        break;
-    case XA_OPTION_TYPE_signal:
-        *(xa_option_signal *)field = (xa_option_signal)value;
-        break;
-    case XA_OPTION_TYPE_text:
-        break;
+    case XA_OPTION_TYPE_flag: *(xa_option_flag *)field = value != 0; break;
+    case XA_OPTION_TYPE_count: *(xa_option_count *)field = (xa_option_count)value; break;
+    case XA_OPTION_TYPE_bytes: *(xa_option_bytes *)field = (xa_option_bytes)value; break;
+    case XA_OPTION_TYPE_ms: *(xa_option_ms *)field = value; break;
+    case XA_OPTION_TYPE_choice: *(xa_option_choice *)field = (xa_option_choice)value; break;
+    case XA_OPTION_TYPE_signal: *(xa_option_signal *)field = (xa_option_signal)value; break;
+    case XA_OPTION_TYPE_text: break;
     }
 }
 
@@ -160,8 +140,8 @@ store_text(struct xa_options *options, const struct xa_option_row *row, struct p
 void
 xa_options_set_defaults(struct xa_options *options)
 {
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const struct xa_option_row *row = &xa_option_rows[i];
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const struct xa_option_row *row = &xa_options_rows[i];
         const char *text = text_of(&xa_options_defaults, row);
         if (row->type == XA_OPTION_TYPE_text)
             store_text(options, row, (struct piece){text, xa_text_string_length(text)});
@@ -174,9 +154,9 @@ xa_options_set_defaults(struct xa_options *options)
 const struct xa_option_row *
 xa_options_find(const char *name, size_t length)
 {
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        if (xa_text_equals(name, length, xa_option_rows[i].name))
-            return &xa_option_rows[i];
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        if (xa_text_equals(name, length, xa_options_rows[i].name))
+            return &xa_options_rows[i];
     }
     return NULL;
 }
@@ -185,8 +165,8 @@ static bool
 parse_choice(const struct xa_option_row *row, struct piece text, int64_t *value)
 {
     for (size_t i = 0; i < CHOICES; i++) {
-        if (choices[i].offset == row->offset
-            && xa_text_equals(text.chars, text.length, choices[i].name)) {
+        if (choices[i].offset == row->offset &&
+            xa_text_equals(text.chars, text.length, choices[i].name)) {
             *value = choices[i].value;
             return true;
         }
@@ -203,8 +183,8 @@ parse_signal(struct piece text, int64_t *value)
     bool is_number = xa_text_parse_signed(text.chars, text.length, &number);
     for (size_t i = 0; i < SIGNAL_NAMES; i++) {
         /* "SIGnone" is nonsense. */
-        bool is_name = (i > 0 || !has_prefix)
-            && xa_text_equals(text.chars + skipped, text.length - skipped, signal_names[i].name);
+        bool is_name = (i > 0 || !has_prefix) &&
+            xa_text_equals(text.chars + skipped, text.length - skipped, signal_names[i].name);
         if (is_name || (is_number && number == signal_names[i].number)) {
             *value = signal_names[i].number;
             return true;
@@ -226,25 +206,19 @@ parse_value(const struct xa_option_row *row, struct piece text, int64_t *value)
             return false;
         *value = flag;
         return true;
-    case XA_OPTION_TYPE_count:
-        return xa_text_parse_signed(text.chars, text.length, value);
-    case XA_OPTION_TYPE_bytes:
-        return xa_text_parse_bytes(text.chars, text.length, value);
-    case XA_OPTION_TYPE_ms:
-        return xa_text_parse_duration(text.chars, text.length, value);
-    case XA_OPTION_TYPE_choice:
-        return parse_choice(row, text, value);
-    case XA_OPTION_TYPE_signal:
-        return parse_signal(text, value);
-    case XA_OPTION_TYPE_text:
-        break;
+    case XA_OPTION_TYPE_count: return xa_text_parse_signed(text.chars, text.length, value);
+    case XA_OPTION_TYPE_bytes: return xa_text_parse_bytes(text.chars, text.length, value);
+    case XA_OPTION_TYPE_ms: return xa_text_parse_duration(text.chars, text.length, value);
+    case XA_OPTION_TYPE_choice: return parse_choice(row, text, value);
+    case XA_OPTION_TYPE_signal: return parse_signal(text, value);
+    case XA_OPTION_TYPE_text: break;
     }
     return false;
 }
 
 bool
-xa_options_set(struct xa_options *options, const struct xa_option_row *row, const char *chars,
-    size_t length)
+xa_options_set(
+    struct xa_options *options, const struct xa_option_row *row, const char *chars, size_t length)
 {
     struct piece text = {chars, length};
     bool is_text = row->type == XA_OPTION_TYPE_text;
@@ -287,23 +261,13 @@ xa_options_put_value(
 {
     int64_t value = load(options, row);
     switch (row->type) {
-    case XA_OPTION_TYPE_flag:
-        xa_text_put_string(text, value != 0 ? "true" : "false");
-        break;
+    case XA_OPTION_TYPE_flag: xa_text_put_string(text, value != 0 ? "true" : "false"); break;
     case XA_OPTION_TYPE_count:
     case XA_OPTION_TYPE_bytes:
-    case XA_OPTION_TYPE_ms:
-        xa_text_put_signed(text, value);
-        break;
-    case XA_OPTION_TYPE_choice:
-        put_choice(row, (uint32_t)value, text);
-        break;
-    case XA_OPTION_TYPE_signal:
-        put_signal(value, text);
-        break;
-    case XA_OPTION_TYPE_text:
-        xa_text_put_string(text, text_of(options, row));
-        break;
+    case XA_OPTION_TYPE_ms: xa_text_put_signed(text, value); break;
+    case XA_OPTION_TYPE_choice: put_choice(row, (uint32_t)value, text); break;
+    case XA_OPTION_TYPE_signal: put_signal(value, text); break;
+    case XA_OPTION_TYPE_text: xa_text_put_string(text, text_of(options, row)); break;
     }
 }
 
@@ -345,27 +309,13 @@ void
 xa_options_put_range(const struct xa_option_row *row, struct xa_text *text)
 {
     switch (row->type) {
-    case XA_OPTION_TYPE_flag:
-        xa_text_put_string(text, "true, false");
-        break;
-    case XA_OPTION_TYPE_count:
-        put_bounds(row, "", text);
-        break;
-    case XA_OPTION_TYPE_bytes:
-        put_bounds(row, " bytes", text);
-        break;
-    case XA_OPTION_TYPE_ms:
-        put_bounds(row, " ms", text);
-        break;
-    case XA_OPTION_TYPE_choice:
-        put_choice_names(row, text);
-        break;
-    case XA_OPTION_TYPE_signal:
-        put_signal_names(row, text);
-        break;
-    case XA_OPTION_TYPE_text:
-        put_bounds(row, " characters", text);
-        break;
+    case XA_OPTION_TYPE_flag: xa_text_put_string(text, "true, false"); break;
+    case XA_OPTION_TYPE_count: put_bounds(row, "", text); break;
+    case XA_OPTION_TYPE_bytes: put_bounds(row, " bytes", text); break;
+    case XA_OPTION_TYPE_ms: put_bounds(row, " ms", text); break;
+    case XA_OPTION_TYPE_choice: put_choice_names(row, text); break;
+    case XA_OPTION_TYPE_signal: put_signal_names(row, text); break;
+    case XA_OPTION_TYPE_text: put_bounds(row, " characters", text); break;
     }
 }
 
@@ -407,13 +357,13 @@ find_nearest(struct piece name)
     const struct xa_option_row *nearest = NULL;
     /* Every third character may be wrong, and one more: "dirty_decay" lacks three of its own. */
     size_t bound = 2 + name.length / 3;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const char *known = xa_option_rows[i].name;
-        size_t distance
-            = xa_text_distance(name.chars, name.length, known, xa_text_string_length(known));
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const char *known = xa_options_rows[i].name;
+        size_t distance =
+            xa_text_distance(name.chars, name.length, known, xa_text_string_length(known));
         if (distance < bound) {
             bound = distance;
-            nearest = &xa_option_rows[i];
+            nearest = &xa_options_rows[i];
         }
     }
     return nearest;
@@ -452,13 +402,13 @@ put_value_in_force(
 static bool
 is_list_of_names(enum xa_option_type type)
 {
-    return type == XA_OPTION_TYPE_flag || type == XA_OPTION_TYPE_choice
-        || type == XA_OPTION_TYPE_signal;
+    return type == XA_OPTION_TYPE_flag || type == XA_OPTION_TYPE_choice ||
+        type == XA_OPTION_TYPE_signal;
 }
 
 static void
-complain_of_value(struct parse *parse, struct piece name, const struct xa_option_row *row,
-    struct piece value)
+complain_of_value(
+    struct parse *parse, struct piece name, const struct xa_option_row *row, struct piece value)
 {
     char buffer[LINE_BYTES];
     struct xa_text line;
@@ -500,8 +450,7 @@ parse_item(struct parse *parse, struct piece item)
         return;
     }
     struct piece name = trim((struct piece){item.chars, colon});
-    struct piece value
-        = trim((struct piece){item.chars + colon + 1, item.length - colon - 1});
+    struct piece value = trim((struct piece){item.chars + colon + 1, item.length - colon - 1});
     if (name.length == 0) {
         complain_of_form(parse, item, "no name before the colon");
         return;
@@ -524,8 +473,8 @@ static size_t
 item_length(const char *text)
 {
     size_t length = 0;
-    while (text[length] != '\0' && text[length] != ',' && text[length] != '\n'
-        && !is_comment(text, length))
+    while (text[length] != '\0' && text[length] != ',' && text[length] != '\n' &&
+        !is_comment(text, length))
         length++;
     return length;
 }
@@ -560,8 +509,8 @@ xa_options_apply_arena_max(
     struct piece text = trim((struct piece){value, xa_text_string_length(value)});
     int64_t cap;
     if (xa_text_parse_signed(text.chars, text.length, &cap) && cap >= 0) {
-        options->arena_cap
-            = cap < XA_OPTION_ARENAS_MAX ? (uint32_t)cap : (uint32_t)XA_OPTION_ARENAS_MAX;
+        options->arena_cap =
+            cap < XA_OPTION_ARENAS_MAX ? (uint32_t)cap : (uint32_t)XA_OPTION_ARENAS_MAX;
         return true;
     }
     xa_text_init(&line, buffer, sizeof buffer);

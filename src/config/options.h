@@ -91,8 +91,8 @@ struct xa_option_row {
     int64_t max;
 };
 
-extern const struct xa_option_row xa_option_rows[];
-extern const size_t xa_option_row_count;
+extern const struct xa_option_row xa_options_rows[];
+extern const size_t xa_options_row_count;
 
 /* Receives one complaint without a line end, valid during the call. */
 typedef void xa_options_report(void *context, const char *line);
@@ -125,12 +125,12 @@ bool xa_options_apply_arena_max(
 const struct xa_option_row *xa_options_find(const char *name, size_t length);
 
 /* Give one option the value that `chars` spell; false, and no change, if it takes none such. */
-XA_MUST_USE bool xa_options_set(struct xa_options *options, const struct xa_option_row *row,
-    const char *chars, size_t length);
+XA_MUST_USE bool xa_options_set(
+    struct xa_options *options, const struct xa_option_row *row, const char *chars, size_t length);
 
 /* The value in the form in which it can be set. */
-void xa_options_put_value(const struct xa_options *options, const struct xa_option_row *row,
-    struct xa_text *text);
+void xa_options_put_value(
+    const struct xa_options *options, const struct xa_option_row *row, struct xa_text *text);
 
 /* The values that can be set: "0..256", "true or false", "free, alloc or abort". */
 void xa_options_put_range(const struct xa_option_row *row, struct xa_text *text);

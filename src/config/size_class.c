@@ -4,12 +4,12 @@
 #include "config/size_class.h"
 
 static const struct xa_size_class standard_table[XA_CLASS_CODES] = {
-#define SIZE_CLASS(code, bytes, granule_count)                                                    \
-    [code] = {                                                                                    \
-        .object_bytes = (bytes),                                                                  \
-        .slots = (granule_count)*XA_GRANULE_BYTES / (bytes),                                      \
-        .reciprocal = (uint32_t)(((UINT64_C(1) << 32) + (bytes)-1) / (bytes)),                    \
-        .granules = (granule_count),                                                              \
+#define SIZE_CLASS(code, bytes, granule_count)                                 \
+    [code] = {                                                                 \
+        .object_bytes = (bytes),                                               \
+        .slots = (granule_count)*XA_GRANULE_BYTES / (bytes),                   \
+        .reciprocal = (uint32_t)(((UINT64_C(1) << 32) + (bytes)-1) / (bytes)), \
+        .granules = (granule_count),                                           \
     },
 #include "config/size_class.def"
 };

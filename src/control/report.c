@@ -173,8 +173,9 @@ put_classes(struct report *report)
     static const char *const names[] = {
         "size", "live", "bytes live", "cached", "slabs", "utilised", "allocations", "frees"};
     static const size_t widths[] = {8, 12, 14, 10, 9, 10, 15, 15};
-    put_line(report, "Size classes (allocations and frees are counted when objects leave and "
-                     "reach slabs)");
+    put_line(report,
+        "Size classes (allocations and frees are counted when objects leave and "
+        "reach slabs)");
     put_columns(report, names, widths, sizeof names / sizeof *names);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         const struct xa_class_statistics *class = &statistics.classes[c];
@@ -234,8 +235,8 @@ put_options(struct report *report)
 {
     put_line(report, "Options that are not at their defaults");
     bool any = false;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const struct xa_option_row *row = &xa_option_rows[i];
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const struct xa_option_row *row = &xa_options_rows[i];
         char now[XA_OPTION_TEXT_MAX + 1], initial[XA_OPTION_TEXT_MAX + 1];
         struct xa_text now_text, initial_text;
         xa_text_init(&now_text, now, sizeof now);
@@ -253,8 +254,8 @@ put_options(struct report *report)
 }
 
 bool
-xa_report_write(const char *title, enum xa_report_depth depth, xa_message_writer *writer,
-    void *context)
+xa_report_write(
+    const char *title, enum xa_report_depth depth, xa_message_writer *writer, void *context)
 {
     /* Acquire and release: the next one to report finds the buffers as the last left them. */
     if (atomic_flag_test_and_set_explicit(&is_busy, memory_order_acquire))

@@ -14,8 +14,8 @@ enum xa_report_depth { XA_REPORT_SUMMARY, XA_REPORT_FULL };
  * that a signal interrupted) is writing one at this moment; nothing is written then.
  * No lock, no allocation.
  */
-bool xa_report_write(const char *title, enum xa_report_depth depth, xa_message_writer *writer,
-    void *context);
+bool xa_report_write(
+    const char *title, enum xa_report_depth depth, xa_message_writer *writer, void *context);
 
 /* The full report to where the option "stats_file" says, or to standard error. */
 void xa_report_at_exit(void);

@@ -82,9 +82,9 @@ rounding(const struct xa_class_statistics *class, size_t object_bytes)
     size_t requests = load(&class->totals.sampled_requests);
     size_t asked = load(&class->totals.sampled_bytes);
     size_t given = requests * object_bytes;
-    return given <= asked ? 0
-                          : (size_t)((double)(given - asked) / (double)requests *
-                                     (double)class->live);
+    return given <= asked
+        ? 0
+        : (size_t)((double)(given - asked) / (double)requests * (double)class->live);
 }
 
 static void
@@ -101,8 +101,8 @@ sum_up_classes(struct xa_statistics *s)
         s->small += class->live * row->object_bytes;
         s->cached += class->cached * row->object_bytes;
         s->free_slots += (class->slabs * row->slots - taken) * row->object_bytes;
-        s->tails += class->slabs * ((size_t)row->granules * XA_GRANULE_BYTES -
-                                       (size_t)row->slots * row->object_bytes);
+        s->tails += class->slabs *
+            ((size_t)row->granules * XA_GRANULE_BYTES - (size_t)row->slots * row->object_bytes);
         s->lost += load(&class->totals.lost_objects) * row->object_bytes;
         rounded += rounding(class, row->object_bytes);
     }
@@ -121,9 +121,8 @@ resident_bytes(void)
         if (region == NULL || region->slot != slot)
             continue;
         size_t bytes = region->kind == XA_REGION_HUGE
-                           ? ((const struct xa_huge *)region)->bytes
-                           : (size_t)((const struct xa_chunk *)region)->mapped_granules *
-                                 XA_GRANULE_BYTES;
+            ? ((const struct xa_huge *)region)->bytes
+            : (size_t)((const struct xa_chunk *)region)->mapped_granules * XA_GRANULE_BYTES;
         total += xa_os_resident_bytes(xa_window_address(slot), bytes);
     }
     return total;

@@ -16,8 +16,8 @@
 
 struct xa_class_statistics {
     size_t slabs;
-    size_t live;      /* objects that the program has */
-    size_t cached;    /* in thread caches, depots and reserves */
+    size_t live;                   /* objects that the program has */
+    size_t cached;                 /* in thread caches, depots and reserves */
     struct xa_bin_counters totals; /* summed over the arenas */
 };
 
@@ -48,7 +48,7 @@ struct xa_statistics {
     size_t huge_allocations;
     size_t threads;
     size_t arenas;
-    struct xa_heap_counters heaps; /* summed over the arenas */
+    struct xa_heap_counters heaps;                            /* summed over the arenas */
     struct xa_class_statistics classes[XA_SMALL_CLASSES + 1]; /* by code */
 };
 

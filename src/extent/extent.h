@@ -90,11 +90,11 @@ struct xa_region {
 
 struct xa_chunk {
     struct xa_region region;
-    uint32_t heap_generation;    /* [c] of the page heap that made it */
-    uint32_t mapped_granules;    /* [p] from the chunk's start; beyond, nothing is mapped */
-    struct xa_bitmap free;       /* [p] mapped and in no run */
-    struct xa_bitmap dirty;      /* [p] may hold something else than zeros, free or not */
-    struct xa_extent *records;   /* [c] one a granule */
+    uint32_t heap_generation;  /* [c] of the page heap that made it */
+    uint32_t mapped_granules;  /* [p] from the chunk's start; beyond, nothing is mapped */
+    struct xa_bitmap free;     /* [p] mapped and in no run */
+    struct xa_bitmap dirty;    /* [p] may hold something else than zeros, free or not */
+    struct xa_extent *records; /* [c] one a granule */
 };
 
 struct xa_huge {

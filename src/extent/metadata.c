@@ -7,9 +7,8 @@
  * 1 MiB.  Blocks are powers of two from 64 bytes; returned ones wait on a list
  * per size, linked through themselves, and are cleared when they go out again.
  *
- * Locking: one lock; the sections are a dozen instructions.  Each change is
- * published by one store (a list head, the region's next byte), so a child that
- * was forked in the middle of one finds whole lists and at most a lost block.
+ * Locking: one lock; the sections are a dozen instructions.  A child that was forked
+ * in the middle of one begins with empty lists.
  */
 #include "extent/metadata.h"
 
@@ -50,7 +49,7 @@ static struct {
 /* [m] Where the regions are, for the report; rows are never changed once published. */
 static struct region regions[REGIONS_LISTED];
 
-static XA_CACHE_ALIGNED unsigned char static_region[STATIC_BYTES] 
+static XA_CACHE_ALIGNED unsigned char static_region[STATIC_BYTES]
     __attribute__((aligned(XA_METADATA_PAGE_BYTES)));
 
 static unsigned
@@ -63,8 +62,8 @@ static void
 add(_Atomic size_t *counter, size_t amount)
 {
     /* Written under the lock only: a plain sum, atomic for those who read without it. */
-    atomic_store_explicit(counter,
-        atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+        memory_order_relaxed);
 }
 
 static void
@@ -193,5 +192,9 @@ xa_metadata_resident_bytes(void)
 void
 xa_metadata_reset_in_child(void)
 {
-    (void)xa_lock_reset_in_child(&metadata.lock);
+    if (!xa_lock_reset_in_child(&metadata.lock))
+        return;
+    metadata.next = metadata.end = 0;
+    for (unsigned i = 0; i < BLOCK_SIZES; i++)
+        metadata.lists[i] = NULL;
 }

@@ -30,7 +30,7 @@ size_t xa_metadata_mapped_bytes(void);
 /* What of it is in memory, as the host tells. */
 size_t xa_metadata_resident_bytes(void);
 
-/* In a forked child: free the lock.  The lists are whole at every instruction. */
+/* In a forked child: free the lock; what a thread that is gone was changing is set aside. */
 void xa_metadata_reset_in_child(void);
 
 #endif

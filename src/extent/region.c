@@ -1,5 +1,5 @@
 /*
- * region.c - see region.h.  One lock, two lists; a list changes by one store.
+ * region.c - see region.h.  One lock, two lists.
  */
 #include "extent/region.h"
 
@@ -63,5 +63,7 @@ xa_region_return(struct xa_region *region)
 void
 xa_region_reset_in_child(void)
 {
-    xa_lock_reset_in_child(&regions.lock);
+    if (xa_lock_reset_in_child(&regions.lock))
+        for (unsigned kind = 0; kind < XA_REGION_KINDS; kind++)
+            regions.unused[kind] = NULL;
 }

@@ -19,7 +19,7 @@ XA_MUST_USE struct xa_huge *xa_region_take_huge(void);
 /* Give a descriptor back.  Nothing is published under its slot any more. */
 void xa_region_return(struct xa_region *region);
 
-/* In a forked child: free the lock. */
+/* In a forked child: free the lock; if a thread that is gone held it, begin with empty lists. */
 void xa_region_reset_in_child(void);
 
 #endif

@@ -12,23 +12,17 @@
 static _Atomic uint32_t always_quiet = XA_FORK_WATCH_QUIET;
 _Atomic uint32_t *_Atomic xa_fork_watch_word = &always_quiet;
 
-static _Atomic uint32_t *watched;   /* [c] the word in the page that children find cleared */
-static void (*handler)(void);       /* [c] once the watch has begun */
-static atomic_bool has_begun;
+static _Atomic uint32_t *watched; /* [c] the word in the page that children find cleared */
+static void (*handler)(void);     /* [c] */
+static atomic_bool is_registered;
 
 void
-xa_fork_watch_prepare(uintptr_t page)
+xa_fork_watch_init(uintptr_t page, void (*in_child)(void))
 {
-    if (page != 0 && xa_os_wipe_on_fork(page))
-        watched = (_Atomic uint32_t *)page;
-}
-
-/* Mark this process as seen to. */
-static void
-be_quiet(void)
-{
-    if (watched == NULL)
+    handler = in_child;
+    if (page == 0 || !xa_os_wipe_on_fork(page))
         return;
+    watched = (_Atomic uint32_t *)page;
     atomic_store_explicit(watched, XA_FORK_WATCH_QUIET, memory_order_relaxed);
     /* Release: the word is QUIET for whoever follows the pointer. */
     atomic_store_explicit(&xa_fork_watch_word, watched, memory_order_release);
@@ -37,22 +31,18 @@ be_quiet(void)
 static void
 in_child_of_libc(void)
 {
-    /* Unless something has looked at the word already and done all this. */
-    if (watched != NULL &&
-        atomic_load_explicit(watched, memory_order_relaxed) != XA_FORK_WATCH_CHILD)
-        return;
-    be_quiet();
-    handler();
+    if (watched == NULL)
+        handler();
+    else
+        xa_fork_watch_check();
 }
 
 void
-xa_fork_watch_begin(void (*in_child)(void))
+xa_fork_watch_register(void)
 {
-    if (atomic_exchange_explicit(&has_begun, true, memory_order_acq_rel))
+    if (atomic_exchange_explicit(&is_registered, true, memory_order_relaxed))
         return;
     int saved = errno;
-    handler = in_child;
-    be_quiet();
     (void)pthread_atfork(NULL, NULL, in_child_of_libc);
     errno = saved;
 }
@@ -60,7 +50,15 @@ xa_fork_watch_begin(void (*in_child)(void))
 void
 xa_fork_watch_catch_up(void)
 {
-    /* A child begins with one thread, so nobody else is here. */
-    be_quiet();
-    handler();
+    uint32_t expected = XA_FORK_WATCH_CHILD;
+    if (atomic_compare_exchange_strong_explicit(
+            watched, &expected, XA_FORK_WATCH_BUSY, memory_order_acquire, memory_order_acquire)) {
+        handler();
+        /* Release: who finds the word QUIET finds the locks free. */
+        atomic_store_explicit(watched, XA_FORK_WATCH_QUIET, memory_order_release);
+        return;
+    }
+    /* The child has threads already, and another one was first: it is at it for microseconds. */
+    while (atomic_load_explicit(watched, memory_order_acquire) == XA_FORK_WATCH_BUSY)
+        xa_os_yield();
 }

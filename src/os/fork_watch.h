@@ -7,9 +7,9 @@
  * can be told to clear a page in every child: a word in it tells at once, wherever
  * the page is looked at.
  *
- * A process with one thread needs neither: nobody else can hold a lock when it
- * forks.  Watching therefore begins with the second thread, and a small program
- * never pays for it.
+ * The word is watched from the start; a thread that forks need never have allocated.
+ * The handler is registered with the second thread that allocates, since libc's part
+ * of it costs a small program more memory than all of xalloc's own.
  */
 #ifndef XA_OS_FORK_WATCH_H
 #define XA_OS_FORK_WATCH_H
@@ -24,19 +24,21 @@
 enum xa_fork_watch_state {
     XA_FORK_WATCH_CHILD = 0, /* what the kernel makes of the word in a child */
     XA_FORK_WATCH_QUIET = 1,
+    XA_FORK_WATCH_BUSY = 2, /* a thread of the child is at it */
 };
 
 /* [a] Points at a word that is QUIET until the process forks. */
 extern _Atomic uint32_t *_Atomic xa_fork_watch_word;
 
 /*
- * Give the watch a page of zeros, of its own, before anything may forbid system calls.
- * Without one (0, or a host that cannot clear pages) the handler alone has to do.
+ * Watch: have `in_child` called in children, once in each, before any of its threads
+ * waits for a lock.  `page` is a page of zeros of the watch's own; without one (0, or
+ * a host that cannot clear pages) the handler alone has to do.
  */
-void xa_fork_watch_prepare(uintptr_t page);
+void xa_fork_watch_init(uintptr_t page, void (*in_child)(void));
 
-/* Begin to watch: have `in_child` called in children.  May call libc, which may allocate. */
-void xa_fork_watch_begin(void (*in_child)(void));
+/* Register the handler with libc, once.  May allocate: call it without any lock. */
+void xa_fork_watch_register(void);
 
 /* Call the handler, as this is a child and nobody has done so. */
 XA_COLD void xa_fork_watch_catch_up(void);
@@ -47,7 +49,7 @@ xa_fork_watch_check(void)
 {
     /* Relaxed: the word was changed by the kernel before this process had its first instruction. */
     _Atomic uint32_t *word = atomic_load_explicit(&xa_fork_watch_word, memory_order_relaxed);
-    if (XA_UNLIKELY(atomic_load_explicit(word, memory_order_relaxed) == XA_FORK_WATCH_CHILD))
+    if (XA_UNLIKELY(atomic_load_explicit(word, memory_order_relaxed) != XA_FORK_WATCH_QUIET))
         xa_fork_watch_catch_up();
 }
 

@@ -23,6 +23,8 @@ static void
 note_taken(struct xa_lock *lock)
 {
     atomic_store_explicit(&lock->owner, xa_os_thread_id(), memory_order_relaxed);
+    /* A forked child must not find the section begun and no owner named. */
+    atomic_signal_fence(memory_order_seq_cst);
     if (XA_DEBUG)
         held_ranks |= UINT32_C(1) << lock->rank;
 }
@@ -86,6 +88,7 @@ xa_lock_unlock(struct xa_lock *lock) XA_NO_ANALYSIS
 {
     if (XA_DEBUG)
         held_ranks &= ~(UINT32_C(1) << lock->rank);
+    atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
     if (atomic_exchange_explicit(&lock->state, FREE, memory_order_release) == CONTENDED)
         xa_os_wake_one(&lock->state);
@@ -105,7 +108,9 @@ xa_lock_reset_in_child(struct xa_lock *lock)
         return false;
     if (xa_lock_is_mine(lock))
         return false;
+    /* No owner: the section had not begun, or was over. */
+    bool was_inside = atomic_load_explicit(&lock->owner, memory_order_relaxed) != 0;
     atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
     atomic_store_explicit(&lock->state, FREE, memory_order_relaxed);
-    return true;
+    return was_inside;
 }

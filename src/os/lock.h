@@ -23,9 +23,9 @@
 #include "config/lock_ranks.h"
 
 struct XA_CAPABILITY("mutex") xa_lock {
-    _Atomic uint32_t state;     /* 0 free, 1 taken, 2 taken and waited for */
-    uint32_t rank;              /* [c] enum xa_lock_rank */
-    _Atomic uintptr_t owner;    /* [a] thread id; 0 when free */
+    _Atomic uint32_t state;  /* 0 free, 1 taken, 2 taken and waited for */
+    uint32_t rank;           /* [c] enum xa_lock_rank */
+    _Atomic uintptr_t owner; /* [a] thread id; 0 when free */
 };
 
 /* Give a zeroed lock its rank. */

@@ -17,9 +17,9 @@
 
 /* What the allocator has to know of the host; filled by xa_os_init(). */
 struct xa_os_facts {
-    size_t page_bytes;   /* [c] a power of two */
-    uint64_t seed;       /* [c] unpredictable from outside the process */
-    bool is_secure;      /* [c] setuid and the like: the environment is not to be trusted */
+    size_t page_bytes; /* [c] a power of two */
+    uint64_t seed;     /* [c] unpredictable from outside the process */
+    bool is_secure;    /* [c] setuid and the like: the environment is not to be trusted */
 };
 
 extern struct xa_os_facts xa_os_facts;

@@ -177,8 +177,8 @@ xa_os_resident_bytes(uintptr_t address, size_t bytes)
 bool
 xa_os_wipe_on_fork(uintptr_t address)
 {
-    return !is_error(call(SYS_madvise, (long)address, (long)xa_os_facts.page_bytes,
-        MADV_WIPEONFORK, 0, 0, 0));
+    return !is_error(
+        call(SYS_madvise, (long)address, (long)xa_os_facts.page_bytes, MADV_WIPEONFORK, 0, 0, 0));
 }
 
 uint64_t

@@ -37,8 +37,7 @@ static void
 shift(struct xa_decay *decay, uint64_t epochs)
 {
     for (unsigned i = 0; i < XA_DECAY_EPOCHS; i++)
-        decay->backlog[i] =
-            epochs < XA_DECAY_EPOCHS - i ? decay->backlog[i + epochs] : 0;
+        decay->backlog[i] = epochs < XA_DECAY_EPOCHS - i ? decay->backlog[i + epochs] : 0;
 }
 
 static size_t

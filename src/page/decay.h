@@ -19,11 +19,11 @@
 enum { XA_DECAY_EPOCHS = 32 };
 
 struct xa_decay {
-    int64_t time_ms;                   /* -1 never, 0 at once */
-    uint64_t epoch_start_ms;           /* of the running epoch */
-    size_t backlog[XA_DECAY_EPOCHS];   /* amount added by each epoch, the newest last */
-    size_t counted;                    /* amount that the backlog accounts for */
-    size_t limit;                      /* what may be kept, as of the running epoch */
+    int64_t time_ms;                 /* -1 never, 0 at once */
+    uint64_t epoch_start_ms;         /* of the running epoch */
+    size_t backlog[XA_DECAY_EPOCHS]; /* amount added by each epoch, the newest last */
+    size_t counted;                  /* amount that the backlog accounts for */
+    size_t limit;                    /* what may be kept, as of the running epoch */
 };
 
 /* Start with nothing kept, at `now_ms`. */

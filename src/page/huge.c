@@ -83,7 +83,7 @@ take_kept(size_t bytes, size_t alignment)
     for (struct xa_huge **link = &stock.kept; *link != NULL; link = &(*link)->next_kept) {
         const struct xa_huge *huge = *link;
         bool fits = huge->bytes >= bytes && huge->bytes - bytes <= bytes / FIT_FRACTION &&
-                    (xa_window_address(huge->region.slot) & (alignment - 1)) == 0;
+            (xa_window_address(huge->region.slot) & (alignment - 1)) == 0;
         if (fits && (best == NULL || huge->bytes < (*best)->bytes))
             best = link;
     }
@@ -192,6 +192,8 @@ keep(struct xa_huge *huge)
     huge->freed_ms = xa_os_now_ms();
     xa_lock_lock(&stock.lock);
     huge->next_kept = stock.kept;
+    /* A forked child may find any prefix of this: the list stays whole. */
+    atomic_signal_fence(memory_order_release);
     stock.kept = huge;
     stock.count++;
     note_kept(huge, true);

@@ -82,8 +82,8 @@ static unsigned
 free_at_end(const struct xa_chunk *chunk)
 {
     return chunk->mapped_granules == 0
-               ? 0
-               : xa_bitmap_run_around(&chunk->free, chunk->mapped_granules - 1);
+        ? 0
+        : xa_bitmap_run_around(&chunk->free, chunk->mapped_granules - 1);
 }
 
 static void
@@ -159,7 +159,7 @@ static enum xa_os_result
 map_more(struct xa_page_heap *heap, struct xa_chunk *chunk, unsigned granules)
 {
     uintptr_t end = xa_window_address(chunk->region.slot) +
-                    (uintptr_t)chunk->mapped_granules * XA_GRANULE_BYTES;
+        (uintptr_t)chunk->mapped_granules * XA_GRANULE_BYTES;
     enum xa_os_result result = xa_os_map(end, (size_t)granules * XA_GRANULE_BYTES);
     if (result != XA_OS_DONE)
         return result;
@@ -271,8 +271,8 @@ find_room(struct xa_page_heap *heap, unsigned granules, unsigned alignment, stru
          slot != XA_MAX_TREE_NOT_FOUND;
          slot = xa_max_tree_find(&heap->rooms, slot + 1, tree_value(granules))) {
         struct xa_chunk *chunk = chunk_at(slot);
-        unsigned first = (unsigned)xa_bits_align_up(
-            chunk->mapped_granules - free_at_end(chunk), alignment);
+        unsigned first =
+            (unsigned)xa_bits_align_up(chunk->mapped_granules - free_at_end(chunk), alignment);
         if (first + granules > XA_CHUNK_GRANULES)
             continue;
         enum xa_os_result result = grow_chunk(heap, chunk, first + granules);
@@ -320,8 +320,8 @@ xa_page_heap_take(struct xa_page_heap *heap, enum xa_run_use use, unsigned granu
     xa_lock_lock(&heap->lock);
     struct place place;
     bool found = find_run(&heap->dirty_runs, true, granules, alignment, &place) ||
-                 find_run(&heap->free_runs, false, granules, alignment, &place) ||
-                 find_room(heap, granules, alignment, &place);
+        find_run(&heap->free_runs, false, granules, alignment, &place) ||
+        find_room(heap, granules, alignment, &place);
     if (!found) {
         place = (struct place){open_chunk(heap, granules), 0};
         found = place.chunk != NULL;
@@ -465,6 +465,9 @@ purge_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t excess)
     xa_lock_unlock(&heap->lock);
     bytes = give_back(slot, &purged);
     xa_lock_lock(&heap->lock);
+    /* A signal handler forked meanwhile, and the child has set this heap's chunks aside. */
+    if (chunk->heap_generation != heap->generation)
+        return 0;
     for (unsigned i = 0; i < XA_BITMAP_WORDS; i++) {
         chunk->free.words[i] |= chosen.words[i];
         chunk->dirty.words[i] &= ~purged.words[i];
@@ -512,7 +515,7 @@ dirty_bound(const struct xa_page_heap *heap)
     if (wanted != 0)
         return wanted;
     return DIRTY_MAX_AUTO_BYTES +
-           xa_page_heap_counter(&heap->counters.active_bytes) / DIRTY_MAX_AUTO_FRACTION;
+        xa_page_heap_counter(&heap->counters.active_bytes) / DIRTY_MAX_AUTO_FRACTION;
 }
 
 void

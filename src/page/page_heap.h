@@ -17,8 +17,8 @@ struct xa_heap_counters {
 
 struct xa_page_heap {
     struct xa_lock lock;
-    uint16_t arena;               /* [c] index of the arena it serves */
-    uint32_t generation;          /* [c] changes when a forked child sets the heap aside */
+    uint16_t arena;      /* [c] index of the arena it serves */
+    uint32_t generation; /* [c] changes when a forked child sets the heap aside */
     /* [p] By chunk slot; 0 where the slot is not a chunk of this heap. */
     struct xa_max_tree dirty_runs; /* at least the longest run of dirty free granules */
     struct xa_max_tree free_runs;  /* at least the longest run of free granules */
@@ -57,8 +57,8 @@ void xa_page_heap_return(struct xa_page_heap *heap, enum xa_run_use use, uint32_
  * Make a run of `granules` longer in place, to `wanted`.  False if what follows is
  * in use or the chunk ends; nothing has changed then.
  */
-XA_MUST_USE bool xa_page_heap_extend(struct xa_page_heap *heap, uint32_t granule,
-    unsigned granules, unsigned wanted) XA_EXCLUDES(heap->lock);
+XA_MUST_USE bool xa_page_heap_extend(struct xa_page_heap *heap, uint32_t granule, unsigned granules,
+    unsigned wanted) XA_EXCLUDES(heap->lock);
 
 /* Give dirty granules back until at most `keep_bytes` of them remain.  The bytes given back. */
 size_t xa_page_heap_purge(struct xa_page_heap *heap, size_t keep_bytes) XA_EXCLUDES(heap->lock);
@@ -85,8 +85,8 @@ xa_page_heap_counter(const _Atomic size_t *counter)
 static inline void
 xa_page_heap_count(_Atomic size_t *counter, size_t amount)
 {
-    atomic_store_explicit(counter,
-        atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+        memory_order_relaxed);
 }
 
 #endif

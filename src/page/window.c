@@ -127,7 +127,7 @@ static bool
 is_covered(size_t slot, size_t count)
 {
     while ((slot + count) * XA_CHUNK_GRANULES >
-           atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed))
+        atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed))
         if (!xa_page_map_grow())
             return false;
     return true;
@@ -147,7 +147,7 @@ xa_window_take(size_t count, size_t alignment)
     if (slot != XA_WINDOW_NONE) {
         mark(slot, count, true);
         while (window.first_word < WORDS - 1 &&
-               (taken_slots[window.first_word] | (window.first_word == 0)) == UINT64_MAX)
+            (taken_slots[window.first_word] | (window.first_word == 0)) == UINT64_MAX)
             window.first_word++;
     }
     xa_lock_unlock(&window.lock);

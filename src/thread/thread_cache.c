@@ -81,8 +81,8 @@ detach(struct xa_thread_state *state, unsigned size_class)
     xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
     /* Where a fork cut attach() or detach() short, the top is off and the count still right. */
     if (top != nothing)
-        atomic_store_explicit(&magazine->count, (uint16_t)(xa_magazine_end(magazine) - top),
-            memory_order_relaxed);
+        atomic_store_explicit(
+            &magazine->count, (uint16_t)(xa_magazine_end(magazine) - top), memory_order_relaxed);
     order_stores();
     atomic_store_explicit(&state->tops[size_class], nothing, memory_order_relaxed);
     state->limits[size_class] = nothing;
@@ -141,8 +141,8 @@ fill_count(struct xa_thread_state *state, unsigned size_class)
     /* At first a cache line's worth, so that two threads do not begin by sharing lines. */
     if (wanted == 0)
         wanted = xa_size_class_table[size_class].object_bytes < 64
-                     ? 64 / xa_size_class_table[size_class].object_bytes
-                     : 1;
+            ? 64 / xa_size_class_table[size_class].object_bytes
+            : 1;
     if (wanted > bound)
         wanted = bound;
     state->fills[size_class] = (uint8_t)(2 * wanted <= UINT8_MAX ? 2 * wanted : UINT8_MAX);
@@ -170,9 +170,10 @@ xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
     if (magazine != NULL)
         return switch_to(state, size_class, magazine);
     grow(state, size_class);
-    do
+    magazine = xa_arena_take_magazine(state->arena, size_class);
+    /* One a miss, so that a child of many threads does not pay for all of them at once. */
+    if (magazine == NULL && adopt_orphan())
         magazine = xa_arena_take_magazine(state->arena, size_class);
-    while (magazine == NULL && adopt_orphan());
     if (magazine != NULL)
         return switch_to(state, size_class, magazine);
 
@@ -199,8 +200,8 @@ xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, voi
     struct xa_magazine *full = detach(state, size_class);
     if (full != NULL) {
         /* Release: the objects' last writes come before whoever takes the spare. */
-        struct xa_magazine *spare = atomic_exchange_explicit(
-            &state->spares[size_class], full, memory_order_acq_rel);
+        struct xa_magazine *spare =
+            atomic_exchange_explicit(&state->spares[size_class], full, memory_order_acq_rel);
         if (spare != NULL) {
             grow(state, size_class);
             xa_arena_put_magazine(state->arena, size_class, spare);
@@ -232,8 +233,8 @@ xa_thread_cache_flush(struct xa_thread_state *state)
 {
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         hand_over(state, c, detach(state, c));
-        hand_over(state, c,
-            atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acquire));
+        hand_over(
+            state, c, atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acquire));
         state->kinds[c] = 0;
         state->fills[c] = 0;
     }

@@ -24,8 +24,7 @@ xa_thread_cache_capacity(unsigned size_class)
 XA_MUST_USE void *xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class);
 
 /* The cache of the class is full: make room and put `object` in. */
-void xa_thread_cache_overflow(
-    struct xa_thread_state *state, unsigned size_class, void *object);
+void xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, void *object);
 
 /* Empty every cache of the state, into depots. */
 void xa_thread_cache_flush(struct xa_thread_state *state);

@@ -11,24 +11,24 @@ const xa_slot xa_thread_state_nothing = NULL;
 
 /* Casting const away is safe: nothing is ever stored through an empty cache's top. */
 #define NOTHING ((xa_slot *)(uintptr_t)&xa_thread_state_nothing)
-#define EMPTY_CACHES                                                                              \
-    {                                                                                             \
-        .tops = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing},               \
-        .limits = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing},             \
+#define EMPTY_CACHES                                                                  \
+    {                                                                                 \
+        .tops = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing},   \
+        .limits = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing}, \
     }
 
 const struct xa_thread_state xa_thread_state_none = EMPTY_CACHES;
 const struct xa_thread_state xa_thread_state_ended = EMPTY_CACHES;
 
-XA_THREAD_LOCAL struct xa_thread_state *xa_thread_self =
+XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self =
     (struct xa_thread_state *)&xa_thread_state_none;
 
 static struct {
     struct xa_lock lock;
-    struct xa_thread_state *unused;        /* [u] */
-    _Atomic(struct xa_thread_state *) all; /* [a] the newest; changed under the lock */
-    uint32_t fork_generation;              /* changes only while one thread runs */
-    _Atomic bool may_have_orphans;         /* [a] */
+    struct xa_thread_state *unused;                /* [u] */
+    _Atomic(struct xa_thread_state *) all;         /* [a] the newest; changed under the lock */
+    uint32_t fork_generation;                      /* changes only while one thread runs */
+    _Atomic(struct xa_thread_state *) next_orphan; /* [a] where to go on looking; [u] to change */
 } states = {.lock.rank = XA_LOCK_RANK_THREADS};
 
 static struct xa_thread_state *
@@ -106,27 +106,41 @@ xa_thread_state_objects(struct xa_thread_state *state, unsigned size_class)
 void
 xa_thread_state_reset_in_child(void)
 {
-    xa_lock_reset_in_child(&states.lock);
+    if (xa_lock_reset_in_child(&states.lock))
+        states.unused = NULL;
     states.fork_generation++;
-    if (xa_thread_state_is_real(xa_thread_self))
-        xa_thread_self->fork_generation = states.fork_generation;
-    atomic_store_explicit(&states.may_have_orphans, true, memory_order_relaxed);
+    if (xa_thread_state_is_real(xa_thread_state_self))
+        xa_thread_state_self->fork_generation = states.fork_generation;
+    /* Newer states than these belong to this process's own threads. */
+    atomic_store_explicit(&states.next_orphan, xa_thread_state_all(), memory_order_relaxed);
+}
+
+static bool
+is_orphan(const struct xa_thread_state *state)
+{
+    return atomic_load_explicit(&state->is_used, memory_order_relaxed) &&
+        state->fork_generation != states.fork_generation && state != xa_thread_state_self;
 }
 
 struct xa_thread_state *
 xa_thread_state_take_orphan(void)
 {
-    if (!atomic_load_explicit(&states.may_have_orphans, memory_order_relaxed))
+    if (atomic_load_explicit(&states.next_orphan, memory_order_relaxed) == NULL)
         return NULL;
     xa_lock_lock(&states.lock);
-    struct xa_thread_state *state = atomic_load_explicit(&states.all, memory_order_relaxed);
-    while (state != NULL && !(atomic_load_explicit(&state->is_used, memory_order_relaxed) &&
-                                state->fork_generation != states.fork_generation))
+    struct xa_thread_state *state = atomic_load_explicit(&states.next_orphan, memory_order_relaxed);
+    while (state != NULL && !is_orphan(state))
         state = state->next;
+    atomic_store_explicit(
+        &states.next_orphan, state == NULL ? NULL : state->next, memory_order_relaxed);
     if (state != NULL)
         state->fork_generation = states.fork_generation;
-    else
-        atomic_store_explicit(&states.may_have_orphans, false, memory_order_relaxed);
     xa_lock_unlock(&states.lock);
     return state;
+}
+
+void
+xa_thread_state_claim(struct xa_thread_state *state)
+{
+    state->fork_generation = states.fork_generation;
 }

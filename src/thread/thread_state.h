@@ -31,29 +31,29 @@ struct xa_arena;
 typedef void *xa_slot;
 
 struct xa_thread_state {
-    _Atomic(xa_slot *) tops[XA_CLASS_CODES];   /* [t] written by the owner, read by the report */
-    uint8_t class_of[XA_TINY_STEPS];           /* [c] copy of xa_size_class_tiny, at hand */
-    xa_slot *limits[XA_CLASS_CODES];           /* [t] */
+    _Atomic(xa_slot *) tops[XA_CLASS_CODES]; /* [t] written by the owner, read by the report */
+    uint8_t class_of[XA_TINY_STEPS];         /* [c] copy of xa_size_class_tiny, at hand */
+    xa_slot *limits[XA_CLASS_CODES];         /* [t] */
     _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
     _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] by exchange only */
-    uint8_t kinds[XA_CLASS_CODES];             /* [t] of the next magazine; grows on misses */
-    uint8_t fills[XA_CLASS_CODES];             /* [t] objects to take at the next miss */
+    uint8_t kinds[XA_CLASS_CODES];                  /* [t] of the next magazine; grows on misses */
+    uint8_t fills[XA_CLASS_CODES];                  /* [t] objects to take at the next miss */
     struct xa_magazine *empties[XA_MAGAZINE_KINDS]; /* [t] */
-    uint8_t empty_counts[XA_MAGAZINE_KINDS];   /* [t] */
-    uint8_t exit_round;                        /* [t] destructor calls so far */
-    _Atomic bool is_used;                      /* [a] some thread's, living or cut off by a fork */
-    bool is_first;                             /* [t] the process's first, and alone so far */
-    bool is_inside;                            /* [t] in a slow path: a signal may come back in */
-    uint32_t fork_generation;                  /* [t] process generation that it belongs to */
-    struct xa_arena *arena;                    /* [t] */
-    struct xa_thread_state *next;              /* [c] on the list of all */
-    struct xa_thread_state *next_unused;       /* [u] */
+    uint8_t empty_counts[XA_MAGAZINE_KINDS];        /* [t] */
+    uint8_t exit_round;                             /* [t] destructor calls so far */
+    _Atomic bool is_used;                /* [a] some thread's, living or cut off by a fork */
+    bool is_first;                       /* [t] the process's first, and alone so far */
+    bool is_inside;                      /* [t] in a slow path: a signal may come back in */
+    uint32_t fork_generation;            /* [t] process generation that it belongs to */
+    struct xa_arena *arena;              /* [t] */
+    struct xa_thread_state *next;        /* [c] on the list of all */
+    struct xa_thread_state *next_unused; /* [u] */
 };
 
 /* The calling thread's state, or one of the two below. */
-extern XA_THREAD_LOCAL struct xa_thread_state *xa_thread_self;
+extern XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self;
 
-/* What xa_thread_self is before a thread's first call and after its last. */
+/* What xa_thread_state_self is before a thread's first call and after its last. */
 extern const struct xa_thread_state xa_thread_state_none;
 extern const struct xa_thread_state xa_thread_state_ended;
 
@@ -69,6 +69,12 @@ extern const xa_slot xa_thread_state_nothing;
 
 /* An unused state or a new one, with empty caches; NULL if memory ran out. */
 XA_MUST_USE struct xa_thread_state *xa_thread_state_take(void);
+
+/*
+ * The calling thread's pointer leads to the state now.  Said once more after that, since
+ * a signal handler may have forked in between, and the state looked abandoned there.
+ */
+void xa_thread_state_claim(struct xa_thread_state *state);
 
 /* The thread is done with it; its caches are empty. */
 void xa_thread_state_return(struct xa_thread_state *state);

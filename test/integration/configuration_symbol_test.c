@@ -25,6 +25,23 @@ const char *xalloc_conf = "stats_print:true,no_such_in_program:1";
 
 static struct xa_child_result child;
 
+/*
+ * The shared library makes the linker export our symbol, which otherwise stays in this program; the
+ * static one brings its malloc with it.
+ */
+static bool
+is_linked_with_library(void)
+{
+    Dl_info home_of_malloc;
+    Dl_info home_of_symbol;
+
+    if (dlsym(RTLD_DEFAULT, "xalloc_conf") == (void *)&xalloc_conf)
+        return true;
+    return dladdr(dlsym(RTLD_DEFAULT, "malloc"), &home_of_malloc) != 0 &&
+        dladdr((void *)&xalloc_conf, &home_of_symbol) != 0 &&
+        home_of_malloc.dli_fbase == home_of_symbol.dli_fbase;
+}
+
 static void
 run_with(const char *variable)
 {
@@ -32,10 +49,7 @@ run_with(const char *variable)
     const char *const environment[] = {variable, NULL};
     const struct xa_child_command command = {arguments, environment, NULL};
 
-    /*
-     * Unless the library is among those linked with, the linker keeps the symbol to this program.
-     */
-    if (dlsym(RTLD_DEFAULT, "xalloc_conf") != (void *)&xalloc_conf) {
+    if (!is_linked_with_library()) {
         print_message("skipped: this program is not linked with the library\n");
         skip();
     }

@@ -48,6 +48,7 @@ enum {
     STDIO_THREADS = 4,
     SIGNAL_FORKS = 400,
     API_FORKS = 100,
+    START_ROUNDS = 300,
     RAW_FORKS = 100,
     GRANDCHILD_SECONDS = 20,
     TEST_SECONDS = 120
@@ -425,6 +426,53 @@ f03_the_child_of_a_process_with_threads_may_use_everything(void **state)
     expect_success_of(fork_and_use_whole_api);
 }
 
+/* Start threads and fork while they make their first calls; delays differ from round to round. */
+static void
+fork_while_threads_start(unsigned round)
+{
+    struct xa_threads team;
+    pid_t pids[3];
+
+    XA_CHILD_CHECK(xa_threads_start(&team, 4, hammer_until_stopped, NULL));
+    for (volatile unsigned spin = 0; spin < round * 37 % 5000; spin++)
+        continue;
+    for (int i = 0; i < 3; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            use_memory(round);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        check_child_succeeds(pids[i]);
+    atomic_store(&stop, true);
+    XA_CHILD_CHECK(xa_threads_join(&team, GRANDCHILD_SECONDS));
+}
+
+/* Each round is a process that never had a second thread before. */
+static int
+fork_at_the_first_threads(void *argument)
+{
+    (void)argument;
+    for (unsigned round = 0; round < START_ROUNDS; round++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            fork_while_threads_start(round);
+            _exit(0);
+        }
+        check_child_succeeds(pid);
+    }
+    return 0;
+}
+
+static void
+f03_fork_is_safe_while_the_first_threads_start(void **state)
+{
+    (void)state;
+    expect_success_of(fork_at_the_first_threads);
+}
+
 /* clone without CLONE_VM, as a system call: no handler of anybody runs. */
 static pid_t
 raw_clone(void)
@@ -778,6 +826,7 @@ main(int argc, char **argv)
         cmocka_unit_test(f01_fork_while_threads_hold_stream_locks_never_hangs),
         cmocka_unit_test(f02_fork_from_a_handler_that_interrupted_malloc_returns_in_both),
         cmocka_unit_test(f03_the_child_of_a_process_with_threads_may_use_everything),
+        cmocka_unit_test(f03_fork_is_safe_while_the_first_threads_start),
         cmocka_unit_test(f05_the_child_of_a_raw_clone_allocates),
         cmocka_unit_test(f05_the_child_of_a_raw_clone_beside_threads_allocates),
         cmocka_unit_test(f05_the_child_of_underscore_fork_allocates),

@@ -55,8 +55,9 @@ without_memory_there_is_none(void **state)
     xa_os_init();
     while (xa_metadata_take(64) != NULL && xa_metadata_used_bytes() < 65536)
         continue;
-    xa_os_fake_fail(XA_OS_FAKE_MAP_ANYWHERE, 1, XA_OS_FAKE_ONCE);
+    xa_os_fake_fail(XA_OS_FAKE_MAP_ANYWHERE, 1, XA_OS_FAKE_FROM_THEN_ON);
     assert_null(xa_magazine_make(0));
+    xa_os_fake_stop_failing();
     assert_non_null(xa_magazine_make(0));
 }
 

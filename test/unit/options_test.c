@@ -116,9 +116,9 @@ static void
 every_row_is_found_by_its_name_alone(void **state)
 {
     (void)state;
-    assert_true(xa_option_row_count > 0);
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const struct xa_option_row *row = &xa_option_rows[i];
+    assert_true(xa_options_row_count > 0);
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const struct xa_option_row *row = &xa_options_rows[i];
         size_t length = strlen(row->name);
         assert_true(length > 0 && length <= XA_TEXT_DISTANCE_MAX);
         assert_ptr_equal(xa_options_find(row->name, length), row);
@@ -131,11 +131,11 @@ static void
 every_row_says_what_it_does_in_one_line(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        size_t length = strlen(xa_option_rows[i].help);
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        size_t length = strlen(xa_options_rows[i].help);
         assert_true(length > 10 && length <= 100);
-        assert_null(strchr(xa_option_rows[i].help, '\n'));
-        assert_int_not_equal(xa_option_rows[i].help[length - 1], '.');
+        assert_null(strchr(xa_options_rows[i].help, '\n'));
+        assert_int_not_equal(xa_options_rows[i].help[length - 1], '.');
     }
 }
 
@@ -143,8 +143,8 @@ static void
 every_default_can_be_printed_and_set(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const struct xa_option_row *row = &xa_option_rows[i];
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const struct xa_option_row *row = &xa_options_rows[i];
         const char *value = value_of(&xa_options_defaults, row);
         assert_true(*value != '\0' || row->type == XA_OPTION_TYPE_text);
         /* Setting checks the bounds. */
@@ -161,7 +161,7 @@ every_value_survives_printing_and_reading(void **state)
     size_t checked = 0;
     for (int round = 0; round < 2000; round++) {
         const struct xa_option_row *row
-            = &xa_option_rows[xa_seed_below(&random, xa_option_row_count)];
+            = &xa_options_rows[xa_seed_below(&random, xa_options_row_count)];
         char number[32], setting[512], printed[XA_OPTION_TEXT_MAX + 1];
         uint64_t width = (uint64_t)row->max - (uint64_t)row->min;
         uint64_t step = xa_seed_next(&random);
@@ -184,8 +184,8 @@ bounds_belong_to_the_values(void **state)
 {
     (void)state;
     size_t checked = 0;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const struct xa_option_row *row = &xa_option_rows[i];
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const struct xa_option_row *row = &xa_options_rows[i];
         if (row->type != XA_OPTION_TYPE_count && row->type != XA_OPTION_TYPE_bytes
             && row->type != XA_OPTION_TYPE_ms)
             continue;
@@ -210,8 +210,8 @@ every_choice_can_be_set_and_nothing_near_it(void **state)
 {
     (void)state;
     size_t checked = 0;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const struct xa_option_row *row = &xa_option_rows[i];
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const struct xa_option_row *row = &xa_options_rows[i];
         if (row->type != XA_OPTION_TYPE_choice)
             continue;
         char names[256];
@@ -235,11 +235,11 @@ static void
 defaults_are_in_force_before_anything_is_read(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
+    for (size_t i = 0; i < xa_options_row_count; i++) {
         char value[XA_OPTION_TEXT_MAX + 1];
-        strcpy(value, value_of(&xa_options, &xa_option_rows[i]));
-        assert_string_equal(value, value_of(&xa_options_defaults, &xa_option_rows[i]));
-        assert_string_equal(value, value_of(&options, &xa_option_rows[i]));
+        strcpy(value, value_of(&xa_options, &xa_options_rows[i]));
+        assert_string_equal(value, value_of(&xa_options_defaults, &xa_options_rows[i]));
+        assert_string_equal(value, value_of(&options, &xa_options_rows[i]));
     }
     assert_int_equal(options.arena_cap, 0);
     assert_true(options.thread_cache);
@@ -551,10 +551,10 @@ put_random_piece(struct xa_seed_random *random, char *text, size_t room)
     static const char *const pieces[] = {":", ",", "\n", "#", " ", "true", "false", "none", "SIG",
         "9223372036854775807", "-9223372036854775808", "-", "1", "K", "iB", "s", "=", "\xff"};
     enum { PIECES = sizeof pieces / sizeof pieces[0] };
-    size_t choice = xa_seed_below(random, PIECES + xa_option_row_count + 4);
+    size_t choice = xa_seed_below(random, PIECES + xa_options_row_count + 4);
     char single[2] = {(char)(1 + xa_seed_below(random, 255)), '\0'};
     const char *piece = choice < PIECES ? pieces[choice]
-        : choice < PIECES + xa_option_row_count ? xa_option_rows[choice - PIECES].name
+        : choice < PIECES + xa_options_row_count ? xa_options_rows[choice - PIECES].name
                                                 : single;
     size_t length = strlen(piece) < room ? strlen(piece) : room;
     memcpy(text, piece, length);
@@ -577,10 +577,10 @@ static void
 check_all_values(void)
 {
     struct xa_options copy = options;
-    for (size_t i = 0; i < xa_option_row_count; i++) {
-        const char *value = value_of(&options, &xa_option_rows[i]);
-        if (!xa_options_set(&copy, &xa_option_rows[i], value, strlen(value)))
-            fail_msg("seed 0x%llx: %s:%s", (unsigned long long)seed, xa_option_rows[i].name, value);
+    for (size_t i = 0; i < xa_options_row_count; i++) {
+        const char *value = value_of(&options, &xa_options_rows[i]);
+        if (!xa_options_set(&copy, &xa_options_rows[i], value, strlen(value)))
+            fail_msg("seed 0x%llx: %s:%s", (unsigned long long)seed, xa_options_rows[i].name, value);
     }
 }
 

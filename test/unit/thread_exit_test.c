@@ -70,11 +70,11 @@ a_thread_that_is_not_armed_ends_unnoticed(void **state)
 static void
 arming_again_brings_another_round(void **state)
 {
-    struct ending ending = {0, XA_THREAD_EXIT_ROUNDS};
+    struct ending ending = {0, PTHREAD_DESTRUCTOR_ITERATIONS};
     (void)state;
     assert_true(xa_thread_exit_init(at_exit));
     assert_true(xa_threads_run(1, end_armed, &ending, SECONDS));
-    assert_int_equal(ending.calls, XA_THREAD_EXIT_ROUNDS);
+    assert_int_equal(ending.calls, PTHREAD_DESTRUCTOR_ITERATIONS);
 }
 
 static void

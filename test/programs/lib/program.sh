@@ -176,8 +176,8 @@ run_session()
     mv "$XA_PROGRAMS_FOLDER/pass" "$XA_PROGRAMS_FOLDER/$session_name"
     if ((status != 0)); then
         {
-            tail -n 10 "$XA_PROGRAMS_FOLDER/pass.out"
-            find_logs "$XA_PROGRAMS_FOLDER/$session_name" | xargs -0 -r tail -n 10
+            tail -n 3 "$XA_PROGRAMS_FOLDER/pass.out"
+            find_logs "$XA_PROGRAMS_FOLDER/$session_name" | xargs -0 -r tail -n 5
         } >"$XA_PROGRAMS_FOLDER/details"
         fail "the $session_name session ended with status $status"
     fi

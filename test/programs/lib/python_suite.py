@@ -78,7 +78,9 @@ def main():
         test for test in tests if type(test).__qualname__ in chosen).run(results)
     lines = ["%s %s\n" % item for item in sorted(results.outcomes.items())]
     os.write(results_fd, "".join(lines).encode())
-    failed = "failed" in results.outcomes.values()
+    failed = sorted(name for name, what in results.outcomes.items() if what == "failed")
+    # Last, so that the end of a log names them.
+    sys.stderr.write("failed tests: %s\n" % (", ".join(failed) or "none"))
     return 1 if failed or not lines else 0
 
 

@@ -31,6 +31,7 @@ enum {
     RESERVE_OBJECTS_MAX = 16 * XA_MAGAZINE_OBJECTS_MAX,
     RESERVE_BYTES_MAX = 256 * 1024,
     PATIENCE_FACTOR = 8,
+    NEIGHBOURS_ASKED = 3,
 };
 
 static struct {
@@ -259,10 +260,11 @@ struct xa_magazine *
 xa_arena_take_magazine(struct xa_arena *arena, unsigned size_class)
 {
     struct xa_magazine *magazine = xa_depot_take(&arena->bins[size_class].depot);
+    /* A few neighbours, so that a miss does not read a line of every processor's. */
     unsigned limit = xa_arena_limit();
-    for (unsigned i = 0; magazine == NULL && i < limit; i++) {
-        struct xa_arena *other = xa_arena_at(i);
-        if (other != NULL && other != arena)
+    for (unsigned i = 1; magazine == NULL && i < limit && i <= NEIGHBOURS_ASKED; i++) {
+        struct xa_arena *other = xa_arena_at((arena->index + i) % limit);
+        if (other != NULL)
             magazine = xa_depot_take(&other->bins[size_class].depot);
     }
     if (magazine == NULL && xa_bin_has_magazine(&arena->bins[size_class])) {

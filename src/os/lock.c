@@ -14,6 +14,7 @@ enum {
     CONTENDED = 2,
     /* Sections are some 100 ns long: a short spin beats a sleep that costs microseconds. */
     SPINS = 100,
+    SLEEP_MS = 100, /* a child may be made between the look and the sleep */
 };
 
 /* Ranks that this thread holds, one bit each; debug builds only. */
@@ -66,11 +67,16 @@ wait_for(struct xa_lock *lock) XA_NO_ANALYSIS
             return;
         xa_os_pause();
     }
-    /* In a child that was made without handlers the holder may be gone. */
+    /*
+     * In a child that was made without handlers the holder may be gone.  A signal
+     * handler may make one while this thread sleeps, hence the look after each sleep.
+     */
     xa_fork_watch_check();
     /* Whoever takes it from here on leaves it "contended": there may be more sleepers. */
-    while (atomic_exchange_explicit(&lock->state, CONTENDED, memory_order_acquire) != FREE)
-        xa_os_wait(&lock->state, CONTENDED);
+    while (atomic_exchange_explicit(&lock->state, CONTENDED, memory_order_acquire) != FREE) {
+        xa_os_wait(&lock->state, CONTENDED, SLEEP_MS);
+        xa_fork_watch_check();
+    }
     note_taken(lock);
 }
 

@@ -91,8 +91,11 @@ bool xa_os_append_file(const char *path, const char *text, size_t bytes);
 /* The number of this process. */
 unsigned xa_os_process_id(void);
 
-/* Sleep until the word is no longer `expected`, or for any other reason. */
-void xa_os_wait(_Atomic uint32_t *word, uint32_t expected);
+/*
+ * Sleep until the word is no longer `expected`, for some milliseconds at most, or less
+ * for any other reason.
+ */
+void xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds);
 
 /* Wake one sleeper. */
 void xa_os_wake_one(_Atomic uint32_t *word);

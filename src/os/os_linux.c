@@ -298,9 +298,11 @@ xa_os_process_id(void)
 }
 
 void
-xa_os_wait(_Atomic uint32_t *word, uint32_t expected)
+xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds)
 {
-    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, 0, 0, 0);
+    struct timespec time = {
+        .tv_sec = (time_t)(milliseconds / 1000), .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, (long)&time, 0, 0);
 }
 
 void

@@ -272,10 +272,22 @@ take_due(enum xa_huge_purge what, uint64_t now)
     return found;
 }
 
+/* What the host refused before may be possible now. */
+static void
+try_again(void)
+{
+    xa_lock_lock(&stock.lock);
+    for (struct xa_huge *huge = stock.kept; huge != NULL; huge = huge->next_kept)
+        huge->is_stuck = false;
+    xa_lock_unlock(&stock.lock);
+}
+
 size_t
 xa_huge_purge(enum xa_huge_purge what)
 {
     size_t total = 0;
+    if (what == XA_HUGE_ALL)
+        try_again();
     uint64_t now = xa_os_now_ms();
     for (struct xa_huge *huge = take_due(what, now); huge != NULL; huge = take_due(what, now))
         total += let_go(huge);

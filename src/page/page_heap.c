@@ -532,6 +532,9 @@ xa_page_heap_tick(struct xa_page_heap *heap)
     uint64_t now = is_time ? xa_os_now_ms() : 0;
     if (is_time && now >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
         xa_lock_lock(&heap->lock);
+        /* The environment may have been read after the first heap was made. */
+        if (heap->decay.time_ms != xa_options.dirty_decay_ms)
+            xa_decay_init(&heap->decay, xa_options.dirty_decay_ms, now);
         size_t limit = xa_decay_limit(&heap->decay, now, dirty);
         atomic_store_explicit(
             &heap->deadline_ms, xa_decay_deadline_ms(&heap->decay), memory_order_relaxed);

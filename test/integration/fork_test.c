@@ -66,17 +66,23 @@ expect_success_of(int (*function)(void *))
 
 /* Wait for a forked child; end this process with a message if it hung or failed. */
 static void
-check_child_succeeds(pid_t pid)
+check_child_succeeds_within(pid_t pid, unsigned seconds)
 {
     int status;
 
     XA_CHILD_CHECK(pid > 0);
-    status = xa_child_wait(pid, GRANDCHILD_SECONDS);
+    status = xa_child_wait(pid, seconds);
     if (status == -1)
         fprintf(stderr, "a forked child hung\n");
     else if (status != 0)
         fprintf(stderr, "a forked child ended with status 0x%x\n", (unsigned)status);
     XA_CHILD_CHECK(status == 0);
+}
+
+static void
+check_child_succeeds(pid_t pid)
+{
+    check_child_succeeds_within(pid, GRANDCHILD_SECONDS);
 }
 
 /* Use sizes from 16 bytes to 1 MiB, check what was written, free in another order. */
@@ -461,7 +467,8 @@ fork_at_the_first_threads(void *argument)
             fork_while_threads_start(round);
             _exit(0);
         }
-        check_child_succeeds(pid);
+        /* It waits for children of its own, and is to say so itself if they hang. */
+        check_child_succeeds_within(pid, 2 * GRANDCHILD_SECONDS);
     }
     return 0;
 }

@@ -15,7 +15,7 @@ prepare()
         awk -v file="$file" 'BEGIN {
             srand(file)
             print "#include <stdint.h>"
-            for (f = 0; f < 160; f++) {
+            for (f = 0; f < 90; f++) {
                 printf "static uint32_t step_%d(uint32_t x, uint32_t n)\n{\n", f
                 print "    for (uint32_t i = 0; i < n; i++) {\n        switch ((x + i) % 11) {"
                 for (c = 0; c < 11; c++) {
@@ -28,7 +28,7 @@ prepare()
                 print "        }\n        x ^= x >> 13;\n    }\n    return x;\n}\n"
             }
             printf "uint32_t\nfile_%d(uint32_t x)\n{\n", file
-            for (f = 0; f < 160; f++)
+            for (f = 0; f < 90; f++)
                 printf "    x += step_%d(x, %d);\n", f, 1 + f % 3
             print "    return x;\n}"
         }' >"file$file.c"

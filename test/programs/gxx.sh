@@ -178,7 +178,7 @@ session()
     local file
     cp "$XA_PROGRAMS_FOLDER"/input/*.cc .
     for file in containers text main; do
-        under /usr/bin/g++ -std=c++17 -O2 -g -c -o "$file.o" "$file.cc"
+        under /usr/bin/g++ -std=c++17 -O1 -g -c -o "$file.o" "$file.cc"
     done
     under /usr/bin/g++ -o program containers.o text.o main.o -pthread
     digest ./*.o program

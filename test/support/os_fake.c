@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/child.h"
@@ -535,9 +536,12 @@ xa_os_process_id(void)
 }
 
 void
-xa_os_wait(_Atomic uint32_t *word, uint32_t expected)
+xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds)
 {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+    struct timespec time = {
+        .tv_sec = (time_t)(milliseconds / 1000), .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &time, NULL, 0);
 }
 
 void

@@ -200,6 +200,25 @@ a_move_replaces_nothing(void **state)
     assert_true(xa_os_unmap(target, 2 * page));
 }
 
+static void
+a_mapping_that_grew_after_a_move_moves_again(void **state)
+{
+    (void)state;
+    uintptr_t address = free_range(), second = address + 16 * page, third = address + 32 * page;
+    assert_int_equal(xa_os_map(address, 2 * page), XA_OS_DONE);
+    memset((void *)address, 7, 2 * page);
+    assert_true(xa_os_move(address, 2 * page, second, 4 * page));
+    memset((void *)second, 7, 4 * page);
+    /* To the kernel this may be a second mapping: it came from another address. */
+    assert_int_equal(xa_os_map(second + 4 * page, 2 * page), XA_OS_DONE);
+    memset((void *)(second + 4 * page), 7, 2 * page);
+    assert_true(xa_os_move(second, 6 * page, third, 8 * page));
+    for (size_t i = 0; i < 6 * page; i++)
+        assert_int_equal(((char *)third)[i], 7);
+    assert_int_equal(((char *)third)[6 * page], 0);
+    assert_true(xa_os_unmap(third, 8 * page));
+}
+
 static int
 read_wiped_page(void *argument)
 {
@@ -479,6 +498,8 @@ main(void)
             residency_of_long_ranges_is_the_sum_of_their_parts, begin, end),
         cmocka_unit_test_setup_teardown(a_mapping_moves_with_its_contents_and_grows, begin, end),
         cmocka_unit_test_setup_teardown(a_move_replaces_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_mapping_that_grew_after_a_move_moves_again, begin, end),
         cmocka_unit_test_setup_teardown(a_wiped_page_is_zero_in_every_child, begin, end),
         cmocka_unit_test_setup_teardown(the_clock_advances_and_never_runs_back, begin, end),
         cmocka_unit_test_setup_teardown(processors_are_counted_by_the_mask, begin, end),

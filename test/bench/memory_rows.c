@@ -2,8 +2,8 @@
  * memory_rows.c - processes that have given memory back and then call nothing.
  *
  *   memory_rows large [COUNT [MIB]]      COUNT blocks (400) of MIB (1), written and freed
- *   memory_rows threads COUNT KIB        COUNT threads fill KIB each with objects of 16 to 1024
- *                                        bytes, free them all and stay
+ *   memory_rows threads COUNT KIB BYTES  COUNT threads fill KIB each with objects of 16 to BYTES
+ *                                        bytes, free them all and stay; none waits for another
  *   memory_rows waves [COUNT [BYTES]]    COUNT objects (2,000,000) of BYTES (100) allocated, as
  *                                        many again, then the first ones freed
  *   memory_rows classes THREADS          THREADS threads, and the main one, each hold an object
@@ -35,7 +35,7 @@ enum {
     /* Enough for any allocator's slow path; pages that are not touched cost nothing. */
     STACK_BYTES = 256 << 10,
     OBJECT_BYTES_MIN = 16,
-    OBJECT_BYTES_MAX = 1024,
+    CLASS_BYTES_MAX = 1024,
     CLASS_STEP_BYTES = 16,
 };
 
@@ -43,6 +43,7 @@ struct worker {
     pthread_t thread;
     uint64_t random; /* xorshift state; the same for every allocator */
     size_t budget_bytes;
+    size_t object_bytes_max;
 };
 
 static _Atomic uint32_t workers_done;
@@ -61,8 +62,8 @@ die(const char *message)
 static void *
 map_bytes(size_t bytes)
 {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(
+        NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         die("cannot map memory");
     return memory;
@@ -86,7 +87,7 @@ random_size_bytes(struct worker *worker)
     worker->random ^= worker->random << 13;
     worker->random ^= worker->random >> 7;
     worker->random ^= worker->random << 17;
-    size_t span = OBJECT_BYTES_MAX - OBJECT_BYTES_MIN + 1;
+    size_t span = worker->object_bytes_max - OBJECT_BYTES_MIN + 1;
     return OBJECT_BYTES_MIN + (size_t)(((worker->random >> 32) * span) >> 32);
 }
 
@@ -118,8 +119,8 @@ wait_for_workers(size_t count)
 }
 
 /* All stacks are one mapping of a known size, which the virtual size is counted without. */
-static struct worker *
-start_workers(size_t count, size_t budget_bytes, void *(*run)(void *))
+static void
+start_workers(const struct worker *like, size_t count, void *(*run)(void *))
 {
     char *stacks = map_bytes(count * STACK_BYTES);
     struct worker *workers = map_bytes(count * sizeof *workers);
@@ -128,14 +129,13 @@ start_workers(size_t count, size_t budget_bytes, void *(*run)(void *))
     stacks_kib = count * STACK_BYTES / 1024;
     pthread_attr_init(&attributes);
     for (size_t i = 0; i < count; i++) {
+        workers[i] = *like;
         workers[i].random = UINT64_C(88172645463325252) + i * UINT64_C(0x9e3779b97f4a7c15);
-        workers[i].budget_bytes = budget_bytes;
         pthread_attr_setstack(&attributes, stacks + i * STACK_BYTES, STACK_BYTES);
         if (pthread_create(&workers[i].thread, &attributes, run, &workers[i]) != 0)
             die("cannot create a thread");
     }
     pthread_attr_destroy(&attributes);
-    return workers;
 }
 
 static void
@@ -162,8 +162,6 @@ fill_and_free(void *argument)
         objects[count] = allocate_and_write(size_bytes);
         used_bytes += size_bytes;
     }
-    if (getenv("BARRIER")) { static pthread_barrier_t b; static _Atomic int in; if (atomic_fetch_add(&in,1)==0) { pthread_barrier_init(&b,0,atoi(getenv("BARRIER"))); atomic_store(&in,100000);} while (atomic_load(&in)<100000) ; pthread_barrier_wait(&b); }
-    if (getenv("LIFO")) for (size_t i = count; i-- > 0;) free(objects[i]); else
     for (size_t i = 0; i < count; i++)
         free(objects[i]);
     munmap(objects, count_max * sizeof *objects);
@@ -171,9 +169,9 @@ fill_and_free(void *argument)
 }
 
 static void
-work_threads(size_t count, size_t budget_bytes)
+work_threads(size_t count, const struct worker *like)
 {
-    start_workers(count, budget_bytes, fill_and_free);
+    start_workers(like, count, fill_and_free);
     wait_for_workers(count);
 }
 
@@ -193,7 +191,7 @@ work_waves(size_t count, size_t size_bytes)
 static void
 hold_each_class(void)
 {
-    for (size_t size_bytes = CLASS_STEP_BYTES; size_bytes <= OBJECT_BYTES_MAX;
+    for (size_t size_bytes = CLASS_STEP_BYTES; size_bytes <= CLASS_BYTES_MAX;
          size_bytes += CLASS_STEP_BYTES)
         allocate_and_write(size_bytes);
 }
@@ -212,7 +210,7 @@ work_classes(size_t thread_count)
     hold_each_class();
     if (thread_count == 0)
         return;
-    start_workers(thread_count, 0, run_classes);
+    start_workers(&(struct worker){0}, thread_count, run_classes);
     wait_for_workers(thread_count);
 }
 
@@ -276,16 +274,21 @@ main(int argument_count, char **arguments)
     if (strcmp(work, "large") == 0) {
         work_large(argument_or(arguments, 2, argument_count, 400),
             argument_or(arguments, 3, argument_count, 1) << 20);
-    } else if (strcmp(work, "threads") == 0 && argument_count == 4) {
-        work_threads(argument_or(arguments, 2, argument_count, 0),
-            argument_or(arguments, 3, argument_count, 0) << 10);
+    } else if (strcmp(work, "threads") == 0 && argument_count == 5) {
+        struct worker like = {
+            .budget_bytes = argument_or(arguments, 3, argument_count, 0) << 10,
+            .object_bytes_max = argument_or(arguments, 4, argument_count, 0),
+        };
+        if (like.object_bytes_max < OBJECT_BYTES_MIN)
+            die("the largest object has 16 bytes at least");
+        work_threads(argument_or(arguments, 2, argument_count, 0), &like);
     } else if (strcmp(work, "waves") == 0) {
         work_waves(argument_or(arguments, 2, argument_count, 2000000),
             argument_or(arguments, 3, argument_count, 100));
     } else if (strcmp(work, "classes") == 0 && argument_count == 3) {
         work_classes(argument_or(arguments, 2, argument_count, 0));
     } else {
-        die("usage: memory_rows large [COUNT [MIB]] | threads COUNT KIB | "
+        die("usage: memory_rows large [COUNT [MIB]] | threads COUNT KIB BYTES | "
             "waves [COUNT [BYTES]] | classes THREADS");
     }
     announce_and_wait();

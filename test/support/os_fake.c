@@ -128,7 +128,7 @@ covers(uintptr_t address, size_t bytes)
 {
     size_t index = find_range(address);
     return index < host.range_count && host.ranges[index].start <= address &&
-           address + bytes <= host.ranges[index].end;
+        address + bytes <= host.ranges[index].end;
 }
 
 static bool
@@ -229,14 +229,14 @@ is_to_fail_locked(enum xa_os_fake_call call)
 
 /* ---- The machine's memory ---- */
 
-/* Real memory, exactly there or (address 0) anywhere at a multiple of the page; 0 if none is free. */
+/* Real memory, exactly there or (address 0) at any multiple of the page; 0 if none is free. */
 static uintptr_t
 map_really(uintptr_t address, size_t bytes)
 {
     size_t page = xa_os_facts.page_bytes, slack = address == 0 ? page : 0;
     void *result = mmap((void *)address, bytes + slack, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0),
-        -1, 0);
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address != 0 ? MAP_FIXED_NOREPLACE : 0), -1,
+        0);
     if (result == MAP_FAILED)
         return 0;
     uintptr_t start = (uintptr_t)result, aligned = (start + page - 1) & ~(page - 1);
@@ -251,17 +251,34 @@ map_really(uintptr_t address, size_t bytes)
     return aligned;
 }
 
-/* Pages of the range, mapped or not, that are in memory. */
+/* Which of the machine's pages are in memory; what is not mapped is not. */
+static void
+look_at_pages(uintptr_t address, size_t count, unsigned char *present)
+{
+    size_t machine_page = (size_t)sysconf(_SC_PAGESIZE);
+    if (mincore((void *)address, count * machine_page, present) == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (mincore((void *)(address + i * machine_page), machine_page, &present[i]) != 0)
+            present[i] = 0;
+}
+
+/* Bytes of the range's pages, mapped or not, that are in memory. */
 static size_t
 count_resident(uintptr_t address, size_t bytes)
 {
+    enum { BLOCK = 4096 };
+    unsigned char present[BLOCK];
     size_t machine_page = (size_t)sysconf(_SC_PAGESIZE), page = xa_os_facts.page_bytes, total = 0;
-    for (uintptr_t at = address; at < address + bytes; at += page) {
-        unsigned char present = 0;
-        bool any = false;
-        for (size_t part = 0; part < page && !any; part += machine_page)
-            any = mincore((void *)(at + part), machine_page, &present) == 0 && (present & 1) != 0;
-        total += any ? page : 0;
+    for (size_t done = 0, count; done < bytes; done += count * machine_page) {
+        count = (bytes - done) / machine_page < BLOCK ? (bytes - done) / machine_page : BLOCK;
+        look_at_pages(address + done, count, present);
+        for (size_t first = 0; first < count; first += page / machine_page) {
+            bool any = false;
+            for (size_t i = first; i < first + page / machine_page; i++)
+                any = any || (present[i] & 1) != 0;
+            total += any ? page : 0;
+        }
     }
     return total;
 }
@@ -322,10 +339,14 @@ find_free_range(size_t bytes)
 {
     enum { STEP = 1 << 30 };
     size_t page = xa_os_facts.page_bytes;
-    if (bytes > settings.address_end)
+    uintptr_t end = settings.address_end;
+    /* ThreadSanitizer ends a program that maps elsewhere than here (or far above). */
+    if (XA_THREAD_SANITIZER && end > (uintptr_t)1 << 39)
+        end = (uintptr_t)1 << 39;
+    if (bytes > end)
         return 0;
     /* Above what sanitizers keep for themselves at the bottom. */
-    for (uintptr_t at = (uintptr_t)4 * STEP; at < settings.address_end - bytes; at += STEP) {
+    for (uintptr_t at = (uintptr_t)4 * STEP; at < end - bytes; at += STEP) {
         if (!is_clear_of(at, bytes) || is_foreign(at, bytes))
             continue;
         void *result = mmap((void *)at, bytes, PROT_NONE,
@@ -345,8 +366,7 @@ xa_os_find_free_range(size_t bytes)
 {
     check_multiple("asked for something else than pages", 0, bytes);
     pthread_mutex_lock(&mutex);
-    uintptr_t address =
-        is_to_fail(XA_OS_FAKE_FIND_FREE_RANGE) ? 0 : find_free_range(bytes);
+    uintptr_t address = is_to_fail(XA_OS_FAKE_FIND_FREE_RANGE) ? 0 : find_free_range(bytes);
     pthread_mutex_unlock(&mutex);
     return address;
 }
@@ -416,7 +436,7 @@ xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_by
     check_multiple("moved to something else than pages", new_address, new_bytes);
     pthread_mutex_lock(&mutex);
     bool done = may_move(address, bytes, new_address, new_bytes) &&
-                move_really(address, bytes, new_address, new_bytes);
+        move_really(address, bytes, new_address, new_bytes);
     if (done) {
         remove_range(address, bytes);
         add_range(new_address, new_bytes);
@@ -428,6 +448,8 @@ xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_by
 size_t
 xa_os_resident_bytes(uintptr_t address, size_t bytes)
 {
+    if (bytes == 0)
+        return 0;
     /* Static memory of the core may lie across the large pages of some settings. */
     size_t page = xa_os_facts.page_bytes, before = address % page;
     size_t total = count_resident(address - before, (bytes + before + page - 1) & ~(page - 1));
@@ -538,9 +560,8 @@ xa_os_process_id(void)
 void
 xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds)
 {
-    struct timespec time = {
+    const struct timespec time = {
         .tv_sec = (time_t)(milliseconds / 1000), .tv_nsec = (long)(milliseconds % 1000) * 1000000};
-
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &time, NULL, 0);
 }
 
@@ -690,6 +711,18 @@ xa_os_fake_set_address_end(uintptr_t end)
     settings.address_end = end;
 }
 
+uintptr_t
+xa_os_fake_shorten_addresses(void)
+{
+    /* Sanitizers have the bottom for themselves: begin where something is free. */
+    const size_t bytes = (size_t)32 << 30;
+    xa_os_init();
+    uintptr_t start = find_free_range(bytes);
+    if (start == 0)
+        misuse("no free range at the bottom of the address space", 0, bytes);
+    return settings.address_end = start + bytes;
+}
+
 void
 xa_os_fake_add_foreign(uintptr_t address, size_t bytes)
 {
@@ -719,8 +752,7 @@ xa_os_fake_resident_bytes(void)
     size_t bytes = 0;
     pthread_mutex_lock(&mutex);
     for (size_t i = 0; i < host.range_count; i++)
-        bytes += count_resident(
-            host.ranges[i].start, host.ranges[i].end - host.ranges[i].start);
+        bytes += count_resident(host.ranges[i].start, host.ranges[i].end - host.ranges[i].start);
     pthread_mutex_unlock(&mutex);
     return bytes;
 }
@@ -799,4 +831,8 @@ xa_os_fake_run_fresh(void **state)
 {
     xa_child_call(&child_result, CHILD_SECONDS, run_alone, *state);
     xa_child_assert_success(&child_result);
+    if (strstr(child_result.output, "[  SKIPPED ]") == NULL)
+        return;
+    print_message("%s", child_result.output);
+    skip();
 }

@@ -83,6 +83,9 @@ void xa_os_fake_set_mapped_max(size_t bytes);
 /* Nothing can be mapped at or above this address. */
 void xa_os_fake_set_address_end(uintptr_t end);
 
+/* Let the address space end before the core's random places; returns where. */
+uintptr_t xa_os_fake_shorten_addresses(void);
+
 /* Something else stands in this range (nothing really does): it is TAKEN. */
 void xa_os_fake_add_foreign(uintptr_t address, size_t bytes);
 void xa_os_fake_remove_foreign(void);
@@ -109,7 +112,12 @@ void xa_os_fake_assert_fatal(void (*function)(void *), void *argument, const cha
 void xa_os_fake_run_fresh(void **state);
 
 /* A row of a cmocka test list; `test` has the signature of any cmocka test. */
-#define XA_OS_FAKE_FRESH(test)                                                                    \
-    {#test, xa_os_fake_run_fresh, NULL, NULL, &(CMUnitTestFunction){test}}
+#define XA_OS_FAKE_FRESH(test)                                         \
+    {                                                                  \
+#test, xa_os_fake_run_fresh, NULL, NULL, &(CMUnitTestFunction) \
+        {                                                              \
+            test                                                       \
+        }                                                              \
+    }
 
 #endif

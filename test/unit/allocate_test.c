@@ -56,8 +56,8 @@ every_small_size_is_large_enough_and_aligned(void **state)
         assert_int_equal((uintptr_t)object % 16, 0);
         assert_true(usable(object) >= size);
         if (size <= XA_SMALL_MAX_BYTES)
-            assert_int_equal(xa_page_map_class((uintptr_t)object),
-                xa_size_class_of(size == 0 ? 1 : size));
+            assert_int_equal(
+                xa_page_map_class((uintptr_t)object), xa_size_class_of(size == 0 ? 1 : size));
         if (size > 0)
             object[0] = object[size - 1] = 1;
         xa_fast_free(object);
@@ -159,8 +159,8 @@ a_freed_object_comes_back_without_any_call(void **state)
     }
 }
 
-#define OUT_OF_MEMORY                                                                             \
-    "xalloc: out of memory, and the option \"xmalloc\" makes that fatal. "                        \
+#define OUT_OF_MEMORY                                                      \
+    "xalloc: out of memory, and the option \"xmalloc\" makes that fatal. " \
     "Give the process more memory or leave \"xmalloc\" out.\n"
 
 static void
@@ -231,7 +231,8 @@ static void
 a_signal_in_the_middle_of_a_call_gets_null(void **state)
 {
     (void)state;
-    void *small = xa_fast_malloc(100), *large = xa_fast_malloc(MIB), *huge = xa_fast_malloc(9 * MIB);
+    void *small = xa_fast_malloc(100), *large = xa_fast_malloc(MIB),
+         *huge = xa_fast_malloc(9 * MIB);
     struct xa_thread_state *own = xa_start_thread();
     own->is_inside = true;
     assert_null(xa_allocate_beyond(MIB));
@@ -352,7 +353,7 @@ static void
 a_short_address_space_works(void **state)
 {
     (void)state;
-    xa_os_fake_set_address_end((uintptr_t)1 << 39);
+    (void)xa_os_fake_shorten_addresses();
     use_every_kind_of_page(4096);
 }
 
@@ -380,7 +381,7 @@ is_whole(const struct object *object)
 {
     size_t bytes = object->size < 64 ? object->size : 64;
     return is_filled(object->start, bytes, object->mark) &&
-           is_filled(object->start + object->size - bytes, bytes, object->mark);
+        is_filled(object->start + object->size - bytes, bytes, object->mark);
 }
 
 static void
@@ -412,8 +413,7 @@ call_randomly(unsigned index, void *argument)
             if (object->start != NULL && object->start[object->size / 2] != 0)
                 atomic_fetch_add(&faults, 1);
             break;
-        default:
-            object->start = xa_fast_malloc(object->size);
+        default: object->start = xa_fast_malloc(object->size);
         }
         if (object->start != NULL)
             fill(object);

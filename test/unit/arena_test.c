@@ -254,7 +254,7 @@ what_piles_up_is_bounded_and_goes_back_to_slabs(void **state)
     for (int i = 0; i < 2000; i++) {
         xa_arena_put_magazine(arena, CLASS, fill(arena, CLASS, 61));
         size_t waiting = xa_depot_objects(&arena->bins[CLASS].depot) +
-                         atomic_load(&arena->bins[CLASS].reserve_objects);
+            atomic_load(&arena->bins[CLASS].reserve_objects);
         assert_int_equal(taken_slots(), waiting);
         largest = waiting > largest ? waiting : largest;
     }
@@ -264,7 +264,7 @@ what_piles_up_is_bounded_and_goes_back_to_slabs(void **state)
     for (int i = 0; i < 200; i++) {
         xa_arena_put_magazine(arena, 64, fill(arena, 64, 2));
         size_t waiting = xa_depot_objects(&arena->bins[64].depot) +
-                         atomic_load(&arena->bins[64].reserve_objects);
+            atomic_load(&arena->bins[64].reserve_objects);
         largest = waiting > largest ? waiting : largest;
     }
     assert_true(largest * 32768 <= 2 << 20);
@@ -335,8 +335,8 @@ static void
 check_nothing_is_out(size_t kept_granules)
 {
     assert_int_equal(taken_slots(), 0);
-    assert_int_equal(atomic_load(&xa_arena_at(0)->heap.counters.active_bytes),
-        kept_granules * XA_GRANULE_BYTES);
+    assert_int_equal(
+        atomic_load(&xa_arena_at(0)->heap.counters.active_bytes), kept_granules * XA_GRANULE_BYTES);
 }
 
 static void

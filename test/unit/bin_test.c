@@ -386,8 +386,7 @@ give_randomly(struct xa_seed_random *numbers, struct model *model)
     }
     assert_int_equal(give(batch, count), count);
     for (unsigned i = 0; i < released.count; i++) {
-        assert_int_equal(
-            xa_page_map_record(released.granules[i])->as.slab.free_slots, SLOTS);
+        assert_int_equal(xa_page_map_record(released.granules[i])->as.slab.free_slots, SLOTS);
         xa_slab_finish(released.granules[i]);
         xa_page_heap_return(&heap, XA_RUN_FOR_SLAB, released.granules[i], 1, 1);
         model->slabs--;

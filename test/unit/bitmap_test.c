@@ -175,8 +175,8 @@ the_lowest_aligned_run_that_is_long_enough_is_found(void **state)
         fill_randomly();
         for (unsigned count = 1; count <= BITS; count += count < 20 ? 1 : 9)
             for (unsigned alignment = 1; alignment <= BITS; alignment *= 2)
-                assert_int_equal(xa_bitmap_find_run(&map, count, alignment),
-                    first_run(count, alignment));
+                assert_int_equal(
+                    xa_bitmap_find_run(&map, count, alignment), first_run(count, alignment));
     }
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "support/child.h"
+#include "support/threads.h"
 
 static int handled;
 
@@ -21,12 +22,12 @@ count_child(void)
 }
 
 static void
-prepare(void)
+watch(void)
 {
     xa_os_init();
     uintptr_t page = xa_os_map_anywhere(xa_os_facts.page_bytes);
     assert_int_not_equal(page, 0);
-    xa_fork_watch_prepare(page);
+    xa_fork_watch_init(page, count_child);
 }
 
 static pid_t
@@ -60,8 +61,6 @@ nothing_is_noticed_before_the_watch_begins(void **state)
     (void)state;
     xa_fork_watch_check();
     assert_in_child(fork, true, 0);
-    prepare();
-    assert_in_child(fork, true, 0);
     assert_in_child(fork_bare, true, 0);
 }
 
@@ -69,9 +68,10 @@ static void
 a_fork_is_handled_once(void **state)
 {
     (void)state;
-    prepare();
-    xa_fork_watch_begin(count_child);
-    xa_fork_watch_begin(count_child);
+    watch();
+    assert_in_child(fork, true, 1);
+    xa_fork_watch_register();
+    xa_fork_watch_register();
     assert_in_child(fork, false, 1);
     assert_in_child(fork, true, 1);
 }
@@ -80,8 +80,8 @@ static void
 a_child_without_handlers_is_noticed_at_the_first_look(void **state)
 {
     (void)state;
-    prepare();
-    xa_fork_watch_begin(count_child);
+    watch();
+    xa_fork_watch_register();
     assert_in_child(fork_bare, true, 1);
 }
 
@@ -103,8 +103,8 @@ static void
 a_child_of_a_child_is_noticed_as_well(void **state)
 {
     (void)state;
-    prepare();
-    xa_fork_watch_begin(count_child);
+    watch();
+    xa_fork_watch_register();
     assert_in_child(fork_twice, true, 2);
 }
 
@@ -114,8 +114,8 @@ a_host_that_clears_no_pages_leaves_the_handler(void **state)
     (void)state;
     xa_os_init();
     xa_os_fake_fail(XA_OS_FAKE_WIPE_ON_FORK, 1, XA_OS_FAKE_FROM_THEN_ON);
-    prepare();
-    xa_fork_watch_begin(count_child);
+    watch();
+    xa_fork_watch_register();
     assert_in_child(fork, false, 1);
     assert_in_child(fork, true, 1);
 }
@@ -125,9 +125,53 @@ without_a_page_the_handler_has_to_do(void **state)
 {
     (void)state;
     xa_os_init();
-    xa_fork_watch_prepare(0);
-    xa_fork_watch_begin(count_child);
+    xa_fork_watch_init(0, count_child);
+    xa_fork_watch_register();
     assert_in_child(fork, true, 1);
+    assert_in_child(fork_bare, true, 0);
+}
+
+static _Atomic int handled_by_threads;
+
+static void
+count_slowly(void)
+{
+    atomic_fetch_add(&handled_by_threads, 1);
+    for (int i = 0; i < 100; i++)
+        xa_os_yield();
+    atomic_fetch_add(&handled_by_threads, 1);
+}
+
+static void
+look(unsigned index, void *argument)
+{
+    _Atomic int *too_early = argument;
+    (void)index;
+    xa_fork_watch_check();
+    /* Whoever comes back finds everything done. */
+    if (atomic_load(&handled_by_threads) != 2)
+        atomic_fetch_add(too_early, 1);
+}
+
+static int
+look_from_threads(void *argument)
+{
+    _Atomic int too_early = 0;
+    (void)argument;
+    XA_CHILD_CHECK(xa_threads_run(4, look, &too_early, 60));
+    XA_CHILD_CHECK(too_early == 0);
+    return 0;
+}
+
+static void
+of_many_threads_of_a_child_one_handles_it_and_the_others_wait(void **state)
+{
+    static struct xa_child_result result;
+    (void)state;
+    xa_os_init();
+    xa_fork_watch_init(xa_os_map_anywhere(xa_os_facts.page_bytes), count_slowly);
+    xa_child_call(&result, 60, look_from_threads, NULL);
+    xa_child_assert_success(&result);
 }
 
 int
@@ -140,6 +184,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_child_of_a_child_is_noticed_as_well),
         XA_OS_FAKE_FRESH(a_host_that_clears_no_pages_leaves_the_handler),
         XA_OS_FAKE_FRESH(without_a_page_the_handler_has_to_do),
+        XA_OS_FAKE_FRESH(of_many_threads_of_a_child_one_handles_it_and_the_others_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

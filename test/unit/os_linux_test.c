@@ -286,8 +286,8 @@ static void
 make_path(char *path, size_t bytes)
 {
     const char *directory = getenv("TMPDIR");
-    snprintf(path, bytes, "%s/os_linux_test.%d", directory != NULL ? directory : "/tmp",
-        (int)getpid());
+    snprintf(
+        path, bytes, "%s/os_linux_test.%d", directory != NULL ? directory : "/tmp", (int)getpid());
     unlink(path);
 }
 
@@ -383,7 +383,7 @@ wait_for_the_word(unsigned index, void *argument)
     (void)index;
     (void)argument;
     while (word == 1)
-        xa_os_wait(&word, 1);
+        xa_os_wait(&word, 1, 1000);
     word = 3;
 }
 
@@ -393,7 +393,7 @@ a_sleeper_wakes_up_when_it_is_told(void **state)
     struct xa_threads team;
     (void)state;
     word = 0;
-    xa_os_wait(&word, 1); /* returns at once: the word is something else */
+    xa_os_wait(&word, 1, 1000); /* returns at once: the word is something else */
     word = 1;
     assert_true(xa_threads_start(&team, 1, wait_for_the_word, NULL));
     nanosleep(&(struct timespec){0, 20000000}, NULL);
@@ -498,8 +498,7 @@ main(void)
             residency_of_long_ranges_is_the_sum_of_their_parts, begin, end),
         cmocka_unit_test_setup_teardown(a_mapping_moves_with_its_contents_and_grows, begin, end),
         cmocka_unit_test_setup_teardown(a_move_replaces_nothing, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_mapping_that_grew_after_a_move_moves_again, begin, end),
+        cmocka_unit_test_setup_teardown(a_mapping_that_grew_after_a_move_moves_again, begin, end),
         cmocka_unit_test_setup_teardown(a_wiped_page_is_zero_in_every_child, begin, end),
         cmocka_unit_test_setup_teardown(the_clock_advances_and_never_runs_back, begin, end),
         cmocka_unit_test_setup_teardown(processors_are_counted_by_the_mask, begin, end),

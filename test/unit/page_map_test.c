@@ -129,8 +129,7 @@ growing_fails_without_memory_and_can_be_repeated(void **state)
         assert_int_equal(xa_page_map.limit, xa_page_map_step_bytes());
         assert_null(xa_page_map_region(XA_PAGE_MAP_STEP_SLOTS));
     }
-    xa_os_fake_add_foreign(
-        (uintptr_t)xa_page_map.classes + xa_page_map_step_bytes() + 4096, 4096);
+    xa_os_fake_add_foreign((uintptr_t)xa_page_map.classes + xa_page_map_step_bytes() + 4096, 4096);
     assert_false(xa_page_map_grow());
     xa_os_fake_remove_foreign();
     assert_true(xa_page_map_grow());

@@ -119,7 +119,8 @@ a_mapping_grows_without_a_copy(void **state)
 static void
 every_kind_becomes_every_other(void **state)
 {
-    static const size_t sizes[] = {1, 100, 5000, 65536, 65537, 300000, 2 * MIB, 2 * MIB + 1, 5 * MIB};
+    static const size_t sizes[] = {
+        1, 100, 5000, 65536, 65537, 300000, 2 * MIB, 2 * MIB + 1, 5 * MIB};
     enum { SIZES = sizeof sizes / sizeof *sizes };
     (void)state;
     for (unsigned i = 0; i < SIZES; i++)
@@ -184,7 +185,8 @@ the_inside_of_a_large_object_is_fatal(void **state)
     char expected[200];
     (void)state;
     unsigned char *large = make(MIB, 1), *huge = make(9 * MIB, 1);
-    unsigned char *const wrong[] = {large + 16, large + XA_GRANULE_BYTES, huge + 16, huge + 5 * MIB};
+    unsigned char *const wrong[] = {
+        large + 16, large + XA_GRANULE_BYTES, huge + 16, huge + 5 * MIB};
     for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         snprintf(expected, sizeof expected,
             "xalloc: realloc(0x%zx): inside an object. Free the pointer that malloc returned.\n",

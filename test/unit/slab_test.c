@@ -37,8 +37,8 @@ static uint32_t
 make(unsigned size_class)
 {
     bool is_zeroed;
-    uint32_t granule = xa_page_heap_take(
-        &heap, XA_RUN_FOR_SLAB, row(size_class)->granules, 1, &is_zeroed);
+    uint32_t granule =
+        xa_page_heap_take(&heap, XA_RUN_FOR_SLAB, row(size_class)->granules, 1, &is_zeroed);
     assert_int_not_equal(granule, XA_GRANULE_NONE);
     assert_true(xa_slab_init(granule, size_class, ARENA, GENERATION));
     return granule;
@@ -48,8 +48,8 @@ static void
 finish(uint32_t granule, unsigned size_class)
 {
     xa_slab_finish(granule);
-    xa_page_heap_return(&heap, XA_RUN_FOR_SLAB, granule, row(size_class)->granules,
-        row(size_class)->granules);
+    xa_page_heap_return(
+        &heap, XA_RUN_FOR_SLAB, granule, row(size_class)->granules, row(size_class)->granules);
 }
 
 static struct xa_slab *
@@ -90,7 +90,8 @@ check_class(unsigned size_class)
     assert_int_equal(xa_slab_take(granule, objects, slots + 1), slots);
     assert_int_equal(xa_slab_take(granule, objects, 1), 0);
     for (unsigned i = 0; i < slots; i++) {
-        assert_int_equal((uintptr_t)objects[i], start + (uintptr_t)i * row(size_class)->object_bytes);
+        assert_int_equal(
+            (uintptr_t)objects[i], start + (uintptr_t)i * row(size_class)->object_bytes);
         assert_int_equal(xa_slab_look(granule, (uintptr_t)objects[i], &slot), XA_SLAB_TAKEN);
         assert_int_equal(slot, i);
     }
@@ -139,7 +140,8 @@ only_the_beginning_of_a_slot_is_an_object(void **state)
         uintptr_t start = xa_page_map_address_of(granule);
         size_t slab_bytes = (size_t)row(size_class)->granules * XA_GRANULE_BYTES;
         size_t bytes = row(size_class)->object_bytes;
-        assert_int_equal(xa_slab_take(granule, objects, row(size_class)->slots), row(size_class)->slots);
+        assert_int_equal(
+            xa_slab_take(granule, objects, row(size_class)->slots), row(size_class)->slots);
         for (size_t offset = 0; offset < slab_bytes; offset++) {
             unsigned slot = 0;
             enum xa_slab_verdict verdict = xa_slab_look(granule, start + offset, &slot);

@@ -83,7 +83,7 @@ waiting(unsigned size_class)
     size_t sum = 0;
     for (unsigned i = 0; xa_arena_at(i) != NULL; i++)
         sum += xa_depot_objects(&xa_arena_at(i)->bins[size_class].depot) +
-               atomic_load(&xa_arena_at(i)->bins[size_class].reserve_objects);
+            atomic_load(&xa_arena_at(i)->bins[size_class].reserve_objects);
     for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
         sum += xa_thread_state_objects(at, size_class);
     return sum;

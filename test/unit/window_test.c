@@ -69,7 +69,8 @@ the_lowest_slots_that_fit_are_taken(void **state)
             continue;
         }
         size_t count = 1 + xa_seed_below(&numbers, xa_seed_below(&numbers, 4) ? 3 : 140);
-        size_t alignment = (size_t)1 << (xa_seed_below(&numbers, 3) ? 0 : xa_seed_below(&numbers, 8));
+        size_t alignment = (size_t)1
+            << (xa_seed_below(&numbers, 3) ? 0 : xa_seed_below(&numbers, 8));
         size_t expected = lowest(count, alignment);
         if (expected == XA_WINDOW_NONE)
             continue;
@@ -169,9 +170,7 @@ static void
 a_short_address_space_gets_the_window_that_fits(void **state)
 {
     (void)state;
-    uintptr_t end = (uintptr_t)1 << 39;
-    xa_os_fake_set_address_end(end);
-    xa_os_init();
+    uintptr_t end = xa_os_fake_shorten_addresses();
     size_t slot = xa_window_take(1, 1);
     assert_int_equal(slot, 1);
     assert_true(xa_window_address(slot) + XA_CHUNK_BYTES <= end);

@@ -1,0 +1,342 @@
+/*
+ * fork_test.c - what a child finds when other threads were in the middle of things.
+ *
+ * The other threads stand still at a known place while the process forks; children
+ * are made by fork() and by a bare system call, of which libc knows nothing.  What
+ * happens at unknown places is the business of test/integration/fork_test.c.
+ */
+#define _GNU_SOURCE
+
+#include "alloc/fork.h"
+
+#include "support/os_fake.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/resize.h"
+#include "alloc/start.h"
+#include "control/statistics.h"
+#include "page/huge.h"
+#include "support/child.h"
+#include "support/threads.h"
+#include "thread/thread_cache.h"
+
+enum {
+    MIB = 1 << 20,
+    OBJECTS = 200,
+    SIZE = 64,
+    SECONDS = 60,
+};
+
+/* A thread that has done something and waits. */
+struct bystander {
+    void (*prepare)(void);
+    void (*undo)(void); /* before it goes on; may be NULL */
+    pthread_barrier_t ready;
+    pthread_barrier_t over;
+    pthread_t thread;
+};
+
+static struct bystander bystander;
+static void *left[OBJECTS]; /* objects that the bystander keeps live */
+static size_t cached;       /* objects in its cache */
+
+static void *
+stand_by(void *argument)
+{
+    (void)argument;
+    bystander.prepare();
+    pthread_barrier_wait(&bystander.ready);
+    pthread_barrier_wait(&bystander.over);
+    if (bystander.undo != NULL)
+        bystander.undo();
+    return NULL;
+}
+
+static void
+begin(void (*prepare)(void), void (*undo)(void))
+{
+    xa_os_fake_set_environment("XALLOC_CONF", "narenas:1,dirty_decay_ms:-1");
+    assert_non_null(xa_fast_malloc(SIZE));
+    bystander.prepare = prepare;
+    bystander.undo = undo;
+    pthread_barrier_init(&bystander.ready, NULL, 2);
+    pthread_barrier_init(&bystander.over, NULL, 2);
+    assert_int_equal(pthread_create(&bystander.thread, NULL, stand_by, NULL), 0);
+    pthread_barrier_wait(&bystander.ready);
+}
+
+static pid_t
+fork_bare(void)
+{
+    return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+/* The child's exit code is what `function` returns. */
+static void
+expect_of_children(int (*function)(void))
+{
+    pid_t (*const ways[])(void) = {fork, fork_bare};
+    for (unsigned i = 0; i < 2; i++) {
+        pid_t pid = ways[i]();
+        if (pid == 0)
+            _exit(function());
+        int status = xa_child_wait(pid, SECONDS);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
+static void
+end(void)
+{
+    pthread_barrier_wait(&bystander.over);
+    assert_true(xa_threads_join_one(bystander.thread, SECONDS));
+    /* The parent noticed nothing. */
+    void *object = xa_fast_malloc(SIZE);
+    assert_non_null(object);
+    xa_fast_free(object);
+}
+
+static void
+fill_a_cache(void)
+{
+    static void *objects[OBJECTS];
+    for (int i = 0; i < OBJECTS; i++) {
+        objects[i] = xa_fast_malloc(SIZE);
+        left[i] = xa_fast_malloc(SIZE);
+        memset(left[i], i, SIZE);
+    }
+    for (int i = 0; i < OBJECTS; i++)
+        xa_fast_free(objects[i]);
+    cached = xa_thread_state_objects(xa_thread_state_self, xa_size_class_of(SIZE));
+}
+
+/* Use every kind of memory; nothing may hang, and nothing comes twice. */
+static int
+use_everything(void)
+{
+    for (size_t size = 1; size <= 9 * MIB; size = size * 3 / 2 + 1) {
+        unsigned char *object = xa_fast_malloc(size), *zeroed = xa_allocate_zeroed(size);
+        XA_CHILD_CHECK(object != NULL && zeroed != NULL && object != zeroed);
+        memset(object, 1, size);
+        XA_CHILD_CHECK(zeroed[size - 1] == 0);
+        object = xa_resize(object, 2 * size);
+        XA_CHILD_CHECK(object != NULL && object[size - 1] == 1);
+        xa_fast_free(object);
+        xa_fast_free(zeroed);
+    }
+    (void)xa_arena_trim(0);
+    (void)xa_huge_purge(XA_HUGE_ALL);
+    return 0;
+}
+
+static int
+use_what_was_cached(void)
+{
+    static struct xa_statistics before, after;
+    unsigned c = xa_size_class_of(SIZE);
+    xa_statistics_gather(&before, XA_STATISTICS_QUICK);
+    XA_CHILD_CHECK(before.threads == 2);
+    /* The dead thread's objects are handed out before slabs are asked for more. */
+    for (size_t i = 0; i < before.classes[c].cached; i++) {
+        unsigned char *object = xa_fast_malloc(SIZE);
+        XA_CHILD_CHECK(object != NULL);
+        for (int j = 0; j < OBJECTS; j++)
+            XA_CHILD_CHECK(object != left[j]);
+        memset(object, 0xff, SIZE);
+    }
+    xa_statistics_gather(&after, XA_STATISTICS_QUICK);
+    XA_CHILD_CHECK(after.classes[c].cached == 0);
+    XA_CHILD_CHECK(after.classes[c].totals.allocations == before.classes[c].totals.allocations);
+    XA_CHILD_CHECK(after.threads == 1);
+    XA_CHILD_CHECK(after.lost == 0);
+    for (int j = 0; j < OBJECTS; j++) {
+        XA_CHILD_CHECK(*(unsigned char *)left[j] == (unsigned char)j);
+        xa_fast_free(left[j]);
+    }
+    return use_everything();
+}
+
+static void
+the_cache_of_a_thread_that_is_gone_is_used_up(void **state)
+{
+    (void)state;
+    begin(fill_a_cache, NULL);
+    assert_true(cached > 0);
+    expect_of_children(use_what_was_cached);
+    end();
+}
+
+static unsigned char *held_large, *held_huge;
+
+/* In the middle of everything: all bins and the page heap are locked. */
+static void
+hold_all_locks(void)
+{
+    struct xa_arena *arena = xa_arena_at(0);
+    fill_a_cache();
+    held_large = xa_fast_malloc(MIB);
+    held_huge = xa_fast_malloc(9 * MIB);
+    memset(held_large, 7, MIB);
+    memset(held_huge, 8, 9 * MIB);
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        if (atomic_load(&arena->bins[c].is_ready))
+            while (!xa_lock_try(&arena->bins[c].lock))
+                xa_os_yield();
+    while (!xa_lock_try(&arena->heap.lock))
+        xa_os_yield();
+}
+
+static void
+release_all_locks(void)
+{
+    struct xa_arena *arena = xa_arena_at(0);
+    xa_lock_unlock(&arena->heap.lock);
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        if (atomic_load(&arena->bins[c].is_ready))
+            xa_lock_unlock(&arena->bins[c].lock);
+}
+
+static int
+use_what_was_locked(void)
+{
+    static struct xa_statistics s;
+    XA_CHILD_CHECK(use_everything() == 0);
+    /* What was live stays valid, and can be freed. */
+    for (int j = 0; j < OBJECTS; j++) {
+        XA_CHILD_CHECK(((unsigned char *)left[j])[SIZE - 1] == (unsigned char)j);
+        xa_fast_free(left[j]);
+    }
+    XA_CHILD_CHECK(held_large[MIB - 1] == 7 && held_huge[9 * MIB - 1] == 8);
+    held_large = xa_resize(held_large, 2 * MIB);
+    XA_CHILD_CHECK(held_large != NULL && held_large[MIB - 1] == 7);
+    xa_fast_free(held_large);
+    xa_fast_free(held_huge);
+    XA_CHILD_CHECK(use_everything() == 0);
+    xa_thread_cache_flush(xa_start_thread());
+    (void)xa_arena_trim(0);
+    xa_statistics_gather(&s, XA_STATISTICS_QUICK);
+    XA_CHILD_CHECK(s.lost > 0);
+    XA_CHILD_CHECK(xa_os_fake_errors()[0] == '\0');
+    return 0;
+}
+
+static void
+locks_of_a_thread_that_is_gone_hold_nobody_up(void **state)
+{
+    (void)state;
+    begin(hold_all_locks, release_all_locks);
+    expect_of_children(use_what_was_locked);
+    end();
+}
+
+static int
+fork_again(void)
+{
+    if (use_what_was_locked() != 0)
+        return 1;
+    pid_t pid = fork_bare();
+    if (pid == 0)
+        _exit(use_everything());
+    int status = xa_child_wait(pid, SECONDS);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void
+a_child_may_fork_in_turn(void **state)
+{
+    (void)state;
+    begin(hold_all_locks, release_all_locks);
+    expect_of_children(fork_again);
+    end();
+}
+
+static void
+use_a_little(unsigned index, void *argument)
+{
+    _Atomic unsigned *faults = argument;
+    (void)index;
+    for (size_t size = 1; size < 3 * MIB; size *= 2) {
+        void *object = xa_fast_malloc(size);
+        if (object == NULL)
+            atomic_fetch_add(faults, 1);
+        xa_fast_free(object);
+    }
+}
+
+static int
+start_threads(void)
+{
+    _Atomic unsigned faults = 0;
+    XA_CHILD_CHECK(xa_threads_run(4, use_a_little, &faults, SECONDS));
+    XA_CHILD_CHECK(faults == 0);
+    return use_everything();
+}
+
+static void
+a_child_may_start_threads(void **state)
+{
+    (void)state;
+    if (XA_THREAD_SANITIZER) {
+        print_message("ThreadSanitizer allows no threads in the child of a process with threads\n");
+        skip();
+    }
+    begin(hold_all_locks, release_all_locks);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(start_threads());
+    int status = xa_child_wait(pid, SECONDS);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    end();
+}
+
+static int
+find_one_thread(void)
+{
+    static struct xa_statistics s;
+    XA_CHILD_CHECK(use_everything() == 0);
+    XA_CHILD_CHECK(atomic_load(&xa_arena_at(0)->threads) == 1);
+    xa_statistics_gather(&s, XA_STATISTICS_QUICK);
+    XA_CHILD_CHECK(s.threads == 1);
+    return 0;
+}
+
+static void
+a_process_with_one_thread_forks_as_ever(void **state)
+{
+    (void)state;
+    xa_os_fake_set_environment("XALLOC_CONF", "narenas:1");
+    assert_non_null(xa_fast_malloc(SIZE));
+    expect_of_children(find_one_thread);
+    expect_of_children(use_everything);
+}
+
+static void
+nothing_has_to_be_done_before_the_first_call(void **state)
+{
+    (void)state;
+    xa_fork_in_child();
+    assert_int_equal(use_everything(), 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        XA_OS_FAKE_FRESH(the_cache_of_a_thread_that_is_gone_is_used_up),
+        XA_OS_FAKE_FRESH(locks_of_a_thread_that_is_gone_hold_nobody_up),
+        XA_OS_FAKE_FRESH(a_child_may_fork_in_turn),
+        XA_OS_FAKE_FRESH(a_child_may_start_threads),
+        XA_OS_FAKE_FRESH(a_process_with_one_thread_forks_as_ever),
+        XA_OS_FAKE_FRESH(nothing_has_to_be_done_before_the_first_call),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

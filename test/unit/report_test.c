@@ -1,0 +1,406 @@
+/*
+ * report_test.c - the report as a person (and a script) reads it.
+ *
+ * The numbers are read back from the text: they have to be there, to add up, and to
+ * be those of the statistics.
+ */
+#include "control/report.h"
+
+#include "support/os_fake.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/start.h"
+#include "config/options.h"
+#include "control/statistics.h"
+#include "page/huge.h"
+#include "support/seed.h"
+
+enum {
+    MIB = 1 << 20,
+    OBJECTS = 2000,
+    TEXT_MAX = 256 * 1024,
+    COLUMNS_MAX = 100,
+};
+
+static char text[TEXT_MAX];
+static size_t length, pieces;
+static struct xa_statistics s;
+static uint64_t seed;
+
+static void
+keep(void *context, const char *piece, size_t bytes)
+{
+    assert_ptr_equal(context, &length);
+    assert_true(length + bytes < TEXT_MAX);
+    memcpy(text + length, piece, bytes);
+    length += bytes;
+    text[length] = '\0';
+    pieces++;
+    /* Whole lines. */
+    assert_int_equal(piece[bytes - 1], '\n');
+}
+
+static void
+write_report(enum xa_report_depth depth)
+{
+    length = pieces = 0;
+    assert_true(xa_report_write(" for a test", depth, keep, &length));
+    xa_statistics_gather(&s, XA_STATISTICS_WITH_RESIDENT);
+}
+
+static void
+allocate_some(void)
+{
+    static void *objects[OBJECTS];
+    struct xa_seed_random numbers = xa_seed_start(seed, 0);
+    for (int i = 0; i < OBJECTS; i++) {
+        size_t bytes = xa_seed_size(&numbers, 1, i % 100 ? 60000 : 5 * MIB);
+        objects[i] = xa_fast_malloc(bytes);
+        assert_non_null(objects[i]);
+        memset(objects[i], 1, bytes);
+    }
+    for (int i = 0; i < OBJECTS; i += 3)
+        xa_fast_free(objects[i]);
+}
+
+/* The line that begins with a label, behind the label; NULL if there is none. */
+static const char *
+find_line(const char *from, const char *label)
+{
+    for (const char *line = from; line != NULL && *line != '\0';) {
+        const char *start = line + strspn(line, " ");
+        if (strncmp(start, label, strlen(label)) == 0 && start[strlen(label)] == ' ')
+            return start + strlen(label);
+        line = strchr(line, '\n');
+        line = line == NULL ? NULL : line + 1;
+    }
+    return NULL;
+}
+
+static size_t
+number_behind(const char *from, const char *label)
+{
+    const char *line = find_line(from, label);
+    if (line == NULL)
+        fail_msg("no line \"%s\" in:\n%s", label, from);
+    char *end;
+    size_t number = strtoull(line, &end, 10);
+    assert_ptr_not_equal(line, end);
+    return number;
+}
+
+static size_t
+number_of(const char *label)
+{
+    return number_behind(text, label);
+}
+
+static size_t
+count_lines(const char *from, const char *to)
+{
+    size_t lines = 0;
+    for (; from < to; from++)
+        lines += *from == '\n';
+    return lines;
+}
+
+static void
+every_line_fits_and_holds_plain_text(void **state)
+{
+    (void)state;
+    allocate_some();
+    write_report(XA_REPORT_FULL);
+    size_t column = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\n') {
+            /* No blanks at a line's end. */
+            assert_true(i == 0 || text[i - 1] != ' ');
+            column = 0;
+            continue;
+        }
+        assert_true(isprint((unsigned char)text[i]));
+        if (++column > COLUMNS_MAX)
+            fail_msg("a line of more than %d columns ends: %.*s", COLUMNS_MAX, 40, text + i - 39);
+    }
+    assert_memory_equal(text, "xalloc: statistics of process 4711 for a test (xalloc ", 54);
+    assert_true(pieces >= 2);
+}
+
+static void
+even_the_largest_numbers_fit(void **state)
+{
+    (void)state;
+    allocate_some();
+    unsigned size_class = XA_SMALL_CLASSES;
+    struct xa_bin_counters *bin = &xa_arena_at(0)->bins[size_class].counters;
+    void *object = xa_fast_malloc(XA_SMALL_MAX_BYTES);
+    assert_non_null(object);
+    /* A year of a busy program: 2^50 allocations, a terabyte of objects. */
+    atomic_fetch_add(&bin->allocations, (size_t)1 << 49);
+    atomic_fetch_add(&bin->frees, (size_t)1 << 49);
+    atomic_fetch_add(&bin->slabs, (size_t)1 << 22);
+    atomic_fetch_add(&bin->taken_slots, (size_t)1 << 24);
+    atomic_fetch_add(&xa_arena_at(0)->heap.counters.mapped_bytes, (size_t)1 << 42);
+    atomic_fetch_add(&xa_arena_at(0)->heap.counters.purged_bytes, (size_t)1 << 55);
+    write_report(XA_REPORT_FULL);
+    size_t column = 0;
+    for (size_t i = 0; i < length; i++) {
+        column = text[i] == '\n' ? 0 : column + 1;
+        assert_true(column <= COLUMNS_MAX);
+    }
+}
+
+static void
+the_summary_adds_up_and_is_that_of_the_statistics(void **state)
+{
+    (void)state;
+    allocate_some();
+    write_report(XA_REPORT_SUMMARY);
+    assert_int_equal(number_of("allocated"), s.allocated);
+    assert_int_equal(number_of("active"), s.active);
+    assert_int_equal(number_of("metadata"), s.metadata);
+    assert_int_equal(number_of("mapped"), s.mapped);
+    assert_int_equal(number_of("retained"), s.retained);
+    assert_int_equal(number_of("dirty"), s.dirty);
+    assert_in_range(number_of("resident"), s.resident - 64 * 1024, s.resident);
+    assert_int_equal(number_of("mapped"),
+        number_of("active") + number_of("dirty") + number_of("retained") + number_of("metadata"));
+    assert_int_equal(
+        number_of("allocated"), number_of("small objects") + number_of("large objects"));
+    assert_int_equal(number_of("active"),
+        number_of("allocated") + number_of("cached") + number_of("free slots") +
+            number_of("slab tails"));
+    assert_true(number_of("in threads") <= number_of("cached"));
+    assert_int_equal(number_of("threads"), 1);
+    assert_int_equal(number_of("live objects"), s.live_objects);
+    assert_null(strstr(text, "Size classes"));
+    assert_null(strstr(text, "Arenas"));
+}
+
+/* The numbers of a line, a percentage as permille; how many there are. */
+static unsigned
+read_columns(const char *line, size_t columns[16])
+{
+    unsigned count = 0;
+    while (*line != '\n' && count < 16) {
+        line += strspn(line, " %");
+        if (!isdigit((unsigned char)*line))
+            break;
+        char *end;
+        columns[count++] = strtoull(line, &end, 10);
+        line = end;
+        if (*line == '.') {
+            columns[count - 1] = columns[count - 1] * 10 + strtoull(line + 1, &end, 10);
+            line = end;
+        }
+    }
+    return count;
+}
+
+static const char *
+next_line(const char *line)
+{
+    return strchr(line, '\n') + 1;
+}
+
+static void
+the_classes_are_listed_and_add_up(void **state)
+{
+    (void)state;
+    allocate_some();
+    write_report(XA_REPORT_FULL);
+    const char *line = strstr(text, "Size classes");
+    assert_non_null(line);
+    line = next_line(next_line(line));
+    size_t live_bytes = 0, live = 0, columns[16];
+    unsigned listed = 0, used = 0;
+    for (; read_columns(line, columns) == 8; line = next_line(line), listed++) {
+        unsigned c = xa_size_class_of(columns[0]);
+        const struct xa_size_class *row = &xa_size_class_table[c];
+        const struct xa_class_statistics *class = &s.classes[c];
+        assert_int_equal(columns[0], row->object_bytes);
+        assert_int_equal(columns[1], class->live);
+        assert_int_equal(columns[2], class->live * row->object_bytes);
+        assert_int_equal(columns[3], class->cached);
+        assert_int_equal(columns[4], class->slabs);
+        assert_int_equal(columns[5], class->live * 1000 / (class->slabs * row->slots));
+        assert_int_equal(columns[6] - columns[7], class->live + class->cached);
+        live += columns[1];
+        live_bytes += columns[2];
+    }
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        used += atomic_load(&s.classes[c].totals.allocations) != 0;
+    assert_int_equal(listed, used);
+    assert_true(used > 30);
+    assert_int_equal(live_bytes, number_of("small objects"));
+    assert_int_equal(live + number_behind(line, "large") + number_behind(line, "huge"),
+        number_of("live objects"));
+}
+
+static void
+the_arenas_are_listed_and_add_up(void **state)
+{
+    (void)state;
+    allocate_some();
+    struct xa_arena *other = xa_arena_assign();
+    assert_int_equal(other->index, 1);
+    write_report(XA_REPORT_FULL);
+    const char *line = next_line(next_line(strstr(text, "\nArenas") + 1));
+    size_t columns[16], active = 0;
+    for (unsigned i = 0; i < 2; i++, line = next_line(line)) {
+        assert_int_equal(read_columns(line, columns), 7);
+        assert_int_equal(columns[0], i);
+        assert_int_equal(columns[1], 1);
+        active += columns[2];
+    }
+    assert_int_equal(active + atomic_load(&xa_huge_counters.live_bytes), number_of("active"));
+    assert_int_equal(read_columns(line, columns), 0);
+}
+
+static void
+options_are_listed_that_are_not_at_their_defaults(void **state)
+{
+    (void)state;
+    xa_os_fake_set_environment("XALLOC_CONF", "narenas:3,stats_print:true");
+    allocate_some();
+    write_report(XA_REPORT_FULL);
+    const char *line = strstr(text, "Options");
+    assert_non_null(line);
+    assert_int_equal(count_lines(line, text + length), 3);
+    assert_int_equal(strtoul(find_line(line, "narenas"), NULL, 10), 3);
+    assert_non_null(find_line(line, "stats_print"));
+}
+
+static void
+without_settings_there_are_no_options_to_list(void **state)
+{
+    (void)state;
+    allocate_some();
+    write_report(XA_REPORT_FULL);
+    const char *line = strstr(text, "Options");
+    assert_string_equal(next_line(line), "  none\n");
+}
+
+/* A report in the middle of a report, as a signal handler would try. */
+static void
+report_again(void *context, const char *piece, size_t bytes)
+{
+    unsigned *refused = context;
+    (void)piece;
+    (void)bytes;
+    if (!xa_report_write(" again", XA_REPORT_FULL, report_again, context))
+        ++*refused;
+}
+
+static void
+a_report_in_the_middle_of_another_writes_nothing(void **state)
+{
+    unsigned refused = 0;
+    (void)state;
+    allocate_some();
+    assert_true(xa_report_write("", XA_REPORT_SUMMARY, report_again, &refused));
+    assert_true(refused >= 1);
+    write_report(XA_REPORT_FULL);
+}
+
+static void
+a_report_allocates_nothing(void **state)
+{
+    (void)state;
+    allocate_some();
+    write_report(XA_REPORT_FULL);
+    size_t allocated = s.allocated, metadata = s.metadata;
+    unsigned long calls = xa_os_fake_count(XA_OS_FAKE_ANY);
+    write_report(XA_REPORT_FULL);
+    assert_int_equal(s.allocated, allocated);
+    assert_int_equal(s.metadata, metadata);
+    assert_int_equal(xa_os_fake_count(XA_OS_FAKE_ANY), calls);
+}
+
+static void
+a_report_can_be_written_before_the_first_call(void **state)
+{
+    (void)state;
+    xa_os_init();
+    write_report(XA_REPORT_FULL);
+    assert_int_equal(number_of("allocated"), 0);
+    assert_int_equal(number_of("mapped"), 0);
+}
+
+static void
+the_report_goes_to_standard_error(void **state)
+{
+    (void)state;
+    allocate_some();
+    xa_report_at_exit();
+    assert_non_null(strstr(xa_os_fake_errors(), " at exit (xalloc "));
+    xa_os_fake_clear_errors();
+    xa_report_at_signal();
+    assert_non_null(strstr(xa_os_fake_errors(), " at a signal (xalloc "));
+}
+
+static void
+the_report_goes_to_the_file_that_is_named(void **state)
+{
+    (void)state;
+    xa_os_fake_set_environment("XALLOC_CONF", "stats_file:/tmp/stats");
+    allocate_some();
+    xa_report_at_exit();
+    assert_string_equal(xa_os_fake_errors(), "");
+    const char *written = xa_os_fake_appended("/tmp/stats.4711");
+    assert_non_null(written);
+    assert_memory_equal(written, "xalloc: statistics of process 4711 at exit", 42);
+    assert_non_null(strstr(written, "\nArenas\n"));
+}
+
+static void
+a_file_that_cannot_be_written_is_standard_error(void **state)
+{
+    (void)state;
+    xa_os_fake_set_environment("XALLOC_CONF", "stats_file:/tmp/stats");
+    allocate_some();
+    xa_os_fake_fail(XA_OS_FAKE_APPEND_FILE, 1, XA_OS_FAKE_FROM_THEN_ON);
+    xa_report_at_exit();
+    assert_null(xa_os_fake_appended("/tmp/stats.4711"));
+    assert_non_null(strstr(xa_os_fake_errors(), " at exit (xalloc "));
+    assert_non_null(strstr(xa_os_fake_errors(), "\nArenas\n"));
+}
+
+static void
+strict_system_calls_leave_the_resident_bytes_out(void **state)
+{
+    (void)state;
+    xa_os_fake_set_environment("XALLOC_CONF", "strict_syscalls:true");
+    allocate_some();
+    write_report(XA_REPORT_FULL);
+    assert_null(find_line(text, "resident"));
+    assert_int_equal(number_of("allocated"), s.allocated);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        XA_OS_FAKE_FRESH(every_line_fits_and_holds_plain_text),
+        XA_OS_FAKE_FRESH(even_the_largest_numbers_fit),
+        XA_OS_FAKE_FRESH(the_summary_adds_up_and_is_that_of_the_statistics),
+        XA_OS_FAKE_FRESH(the_classes_are_listed_and_add_up),
+        XA_OS_FAKE_FRESH(the_arenas_are_listed_and_add_up),
+        XA_OS_FAKE_FRESH(options_are_listed_that_are_not_at_their_defaults),
+        XA_OS_FAKE_FRESH(without_settings_there_are_no_options_to_list),
+        XA_OS_FAKE_FRESH(a_report_in_the_middle_of_another_writes_nothing),
+        XA_OS_FAKE_FRESH(a_report_allocates_nothing),
+        XA_OS_FAKE_FRESH(a_report_can_be_written_before_the_first_call),
+        XA_OS_FAKE_FRESH(the_report_goes_to_standard_error),
+        XA_OS_FAKE_FRESH(the_report_goes_to_the_file_that_is_named),
+        XA_OS_FAKE_FRESH(a_file_that_cannot_be_written_is_standard_error),
+        XA_OS_FAKE_FRESH(strict_system_calls_leave_the_resident_bytes_out),
+    };
+    seed = xa_seed_choose(NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,305 @@
+/*
+ * statistics_test.c - the figures agree with each other, with the program and with the host.
+ */
+#include "control/statistics.h"
+
+#include "support/os_fake.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/start.h"
+#include "arena/large.h"
+#include "page/huge.h"
+#include "page/window.h"
+#include "support/seed.h"
+#include "support/threads.h"
+#include "thread/thread_cache.h"
+
+enum {
+    MIB = 1 << 20,
+    OBJECTS = 400,
+    ROUNDS = 4000,
+    THREADS = 4,
+    STATIC_BYTES = 64 * 1024, /* metadata that is part of the library, see metadata.c */
+    SECONDS = 120,
+};
+
+static uint64_t seed;
+static struct xa_statistics s;
+
+struct object {
+    void *start;
+    size_t bytes;
+};
+
+static struct object objects[THREADS][OBJECTS];
+
+static size_t
+load(const _Atomic size_t *counter)
+{
+    return atomic_load(counter);
+}
+
+/* What the header promises of a process at rest. */
+static void
+check_sums(void)
+{
+    size_t small = 0, cached = 0, free_slots = 0, tails = 0, live = 0;
+    assert_int_equal(s.allocated, s.small + s.large);
+    assert_int_equal(s.active, s.allocated + s.cached + s.free_slots + s.tails);
+    assert_int_equal(s.mapped, s.active + s.dirty + s.retained + s.metadata);
+    assert_int_equal(s.large, load(&s.heaps.large_bytes) + load(&xa_huge_counters.live_bytes));
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        const struct xa_class_statistics *class = &s.classes[c];
+        const struct xa_size_class *row = &xa_size_class_table[c];
+        size_t taken = load(&class->totals.taken_slots);
+        assert_int_equal(class->live + class->cached, taken);
+        assert_true(taken <= class->slabs * row->slots);
+        assert_int_equal(load(&class->totals.allocations) - load(&class->totals.frees), taken);
+        small += class->live * row->object_bytes;
+        cached += class->cached * row->object_bytes;
+        free_slots += (class->slabs * row->slots - taken) * row->object_bytes;
+        tails += class->slabs *
+            ((size_t)row->granules * XA_GRANULE_BYTES - (size_t)row->slots * row->object_bytes);
+        live += class->live;
+    }
+    assert_int_equal(s.small, small);
+    assert_int_equal(s.cached, cached);
+    assert_int_equal(s.free_slots, free_slots);
+    assert_int_equal(s.tails, tails);
+    assert_int_equal(s.live_objects, live + s.large_objects + s.huge_objects);
+    assert_true(s.thread_cached <= s.cached);
+    assert_true(s.internal_fragmentation <= 1000 && s.external_fragmentation <= 1000);
+    assert_int_equal(s.lost, 0);
+}
+
+/* The host knows what is mapped and resident; the library's own static memory aside. */
+static void
+check_host(void)
+{
+    size_t own = xa_os_fake_mapped_bytes() + STATIC_BYTES;
+    assert_int_equal(s.mapped, own);
+    assert_true(s.resident >= xa_os_fake_resident_bytes());
+    assert_true(s.resident <= xa_os_fake_resident_bytes() + STATIC_BYTES);
+}
+
+/* The program knows what it has. */
+static void
+check_program(void)
+{
+    size_t bytes = 0, count = 0;
+    for (unsigned t = 0; t < THREADS; t++)
+        for (unsigned i = 0; i < OBJECTS; i++)
+            if (objects[t][i].start != NULL) {
+                bytes += xa_release_usable_bytes(objects[t][i].start, "test");
+                count++;
+            }
+    assert_int_equal(s.allocated, bytes);
+    assert_int_equal(s.live_objects, count);
+}
+
+static void
+gather(void)
+{
+    /* Every field is set anew. */
+    memset(&s, 0x5a, sizeof s);
+    xa_statistics_gather(&s, XA_STATISTICS_WITH_RESIDENT);
+}
+
+static void
+change(unsigned thread, struct xa_seed_random *numbers)
+{
+    struct object *object = &objects[thread][xa_seed_below(numbers, OBJECTS)];
+    if (object->start != NULL) {
+        xa_fast_free(object->start);
+        object->start = NULL;
+        return;
+    }
+    object->bytes = xa_seed_size(numbers, 1, xa_seed_below(numbers, 60) ? 100000 : 6 * MIB);
+    object->start = xa_fast_malloc(object->bytes);
+    if (object->start != NULL)
+        memset(object->start, 1, object->bytes);
+}
+
+static void
+before_the_first_call_there_is_nothing(void **state)
+{
+    (void)state;
+    gather();
+    assert_int_equal(s.allocated, 0);
+    assert_int_equal(s.mapped, 0);
+    assert_int_equal(s.arenas, 0);
+    assert_int_equal(s.threads, 0);
+    check_sums();
+}
+
+static void
+one_thread_s_figures_add_up_at_any_time(void **state)
+{
+    struct xa_seed_random numbers = xa_seed_start(seed, 0);
+    uint64_t now = 1000;
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        xa_os_fake_set_clock(now += xa_seed_below(&numbers, 10));
+        change(0, &numbers);
+        if (round % 16 != 0)
+            continue;
+        gather();
+        check_sums();
+        check_host();
+        check_program();
+        assert_int_equal(s.threads, 1);
+    }
+}
+
+static void
+the_kinds_of_objects_are_counted(void **state)
+{
+    void *kept[3];
+    (void)state;
+    kept[0] = xa_fast_malloc(100);
+    kept[1] = xa_fast_malloc(MIB);
+    kept[2] = xa_fast_malloc(9 * MIB);
+    xa_fast_free(xa_fast_malloc(MIB));
+    xa_fast_free(xa_fast_malloc(9 * MIB));
+    gather();
+    assert_int_equal(s.small, 112);
+    assert_int_equal(s.large, 10 * MIB);
+    assert_int_equal(s.live_objects, 3);
+    assert_int_equal(s.large_objects, 1);
+    assert_int_equal(s.huge_objects, 1);
+    assert_int_equal(s.large_allocations, 2);
+    assert_int_equal(s.huge_allocations, 2);
+    assert_int_equal(s.dirty, 10 * MIB);
+    assert_int_equal(s.classes[xa_size_class_of(100)].live, 1);
+    check_sums();
+    check_host();
+    for (int i = 0; i < 3; i++)
+        xa_fast_free(kept[i]);
+    gather();
+    assert_int_equal(s.allocated, 0);
+    assert_int_equal(s.live_objects, 0);
+    check_sums();
+}
+
+static void
+rounding_up_is_sampled_from_the_requests(void **state)
+{
+    (void)state;
+    /* 65 bytes in a class of 80: 15 of 80 are lost. */
+    for (int i = 0; i < 1000; i++)
+        assert_non_null(xa_fast_malloc(65));
+    gather();
+    assert_int_equal(s.internal_fragmentation, 188);
+    check_sums();
+}
+
+static void
+a_quick_look_asks_the_host_nothing(void **state)
+{
+    (void)state;
+    assert_non_null(xa_fast_malloc(100));
+    unsigned long calls = xa_os_fake_count(XA_OS_FAKE_ANY);
+    xa_statistics_gather(&s, XA_STATISTICS_QUICK);
+    assert_int_equal(s.resident, 0);
+    assert_int_equal(s.allocated, 112);
+    assert_int_equal(xa_os_fake_count(XA_OS_FAKE_ANY), calls);
+}
+
+static void
+everything_freed_and_trimmed_is_next_to_nothing(void **state)
+{
+    struct xa_seed_random numbers = xa_seed_start(seed, 1);
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++)
+        change(0, &numbers);
+    for (int i = 0; i < OBJECTS; i++)
+        xa_fast_free(objects[0][i].start);
+    xa_thread_cache_flush(xa_start_thread());
+    (void)xa_arena_trim(0);
+    (void)xa_huge_purge(XA_HUGE_ALL);
+    gather();
+    check_sums();
+    check_host();
+    assert_int_equal(s.allocated, 0);
+    assert_int_equal(s.cached, 0);
+    assert_int_equal(s.dirty, 0);
+    /* A slab that each bin keeps. */
+    assert_true(s.active <= 8 * MIB);
+}
+
+static pthread_barrier_t barrier;
+
+static void
+change_and_rest(unsigned index, void *argument)
+{
+    struct xa_seed_random numbers = xa_seed_start(seed, 10 + index);
+    (void)argument;
+    for (int round = 0; round < ROUNDS; round++)
+        change(index, &numbers);
+    pthread_barrier_wait(&barrier);
+    if (index == 0)
+        gather();
+    pthread_barrier_wait(&barrier);
+}
+
+static void
+many_threads_figures_add_up_when_they_rest(void **state)
+{
+    (void)state;
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    assert_true(xa_threads_run(THREADS, change_and_rest, NULL, SECONDS));
+    check_sums();
+    check_program();
+    assert_int_equal(s.mapped,
+        s.metadata + load(&s.heaps.mapped_bytes) + load(&xa_huge_counters.live_bytes) +
+            load(&xa_huge_counters.kept_bytes));
+    assert_int_equal(s.threads, THREADS);
+    assert_int_equal(s.arenas, 2);
+}
+
+static _Atomic bool is_over;
+
+static void
+gather_meanwhile(unsigned index, void *argument)
+{
+    struct xa_seed_random numbers = xa_seed_start(seed, 20 + index);
+    (void)argument;
+    if (index == 0) {
+        for (int i = 0; i < 200; i++)
+            gather();
+        is_over = true;
+        return;
+    }
+    while (!is_over)
+        change(index, &numbers);
+}
+
+static void
+gathering_disturbs_nobody(void **state)
+{
+    (void)state;
+    assert_true(xa_threads_run(THREADS, gather_meanwhile, NULL, SECONDS));
+    gather();
+    check_sums();
+    check_program();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        XA_OS_FAKE_FRESH(before_the_first_call_there_is_nothing),
+        XA_OS_FAKE_FRESH(one_thread_s_figures_add_up_at_any_time),
+        XA_OS_FAKE_FRESH(the_kinds_of_objects_are_counted),
+        XA_OS_FAKE_FRESH(rounding_up_is_sampled_from_the_requests),
+        XA_OS_FAKE_FRESH(a_quick_look_asks_the_host_nothing),
+        XA_OS_FAKE_FRESH(everything_freed_and_trimmed_is_next_to_nothing),
+        XA_OS_FAKE_FRESH(many_threads_figures_add_up_when_they_rest),
+        XA_OS_FAKE_FRESH(gathering_disturbs_nobody),
+    };
+    seed = xa_seed_choose(NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -4,7 +4,7 @@
  * malloc: size → class by a table in the thread's state; take the object that
  * tops[class] points at and move it up; a NULL there means that the magazine is
  * empty.  free: address → class by the page map; store the pointer below tops[class]
- * unless that is at its limit.  No lock, no atomic read-modify-write, no counter,
+ * unless the magazine begins there.  No lock, no atomic read-modify-write, no counter,
  * and the object itself is not touched.
  *
  * Whatever is unusual looks like a miss: a thread's first call (its caches are the
@@ -76,7 +76,7 @@ xa_fast_free(void *pointer)
     size_t size_class = atomic_load_explicit(&xa_page_map.classes[granule], memory_order_relaxed);
     struct xa_thread_state *self = xa_thread_state_self;
     xa_slot *top = atomic_load_explicit(&self->tops[size_class], memory_order_relaxed);
-    if (XA_UNLIKELY(top == self->limits[size_class] || *top == pointer))
+    if (XA_UNLIKELY(xa_magazine_is_full_at(top) || *top == pointer))
         goto beyond;
     top[-1] = pointer;
     atomic_signal_fence(memory_order_release);

@@ -33,7 +33,7 @@
 #include "extent/region.h"
 #include "page/huge.h"
 #include "page/window.h"
-#include "thread/thread_state.h"
+#include "thread/thread_cache.h"
 
 void
 xa_fork_in_child(void)
@@ -42,7 +42,12 @@ xa_fork_in_child(void)
     xa_region_reset_in_child();
     xa_window_reset_in_child();
     xa_huge_reset_in_child();
-    const struct xa_thread_state *self = xa_thread_state_self;
-    xa_arena_reset_in_child(xa_thread_state_is_real(self) ? self->arena : NULL);
+    struct xa_thread_state *self = xa_thread_state_self;
+    bool is_real = xa_thread_state_is_real(self);
+    xa_arena_reset_in_child(is_real ? self->arena : NULL);
+    /* A purger that was at the caller's caches did not come along. */
+    if (is_real &&
+        atomic_load_explicit(&self->revocation, memory_order_relaxed) != XA_REVOCATION_NONE)
+        xa_thread_cache_restore(self);
     xa_thread_state_reset_in_child();
 }

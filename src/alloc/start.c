@@ -23,6 +23,8 @@
 #include "os/message.h"
 #include "os/os.h"
 #include "os/thread_exit.h"
+#include "thread/background.h"
+#include "thread/cache_purge.h"
 #include "thread/thread_cache.h"
 
 enum {
@@ -44,6 +46,7 @@ static struct {
     _Atomic bool is_ready;
     bool has_environment;     /* [i] it has been read */
     _Atomic bool has_key;     /* [a] the notice of threads' ends is asked for */
+    _Atomic bool has_first;   /* [a] a thread has come */
     _Atomic bool has_threads; /* [a] a second thread has come */
 } start = {.lock.rank = XA_LOCK_RANK_INIT};
 
@@ -107,6 +110,8 @@ apply_options(void)
 {
     atomic_store_explicit(
         &xa_page_heap_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
+    atomic_store_explicit(
+        &xa_thread_cache_budget_bytes, xa_options.thread_caches_max_bytes, memory_order_relaxed);
     bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE;
     xa_start_cached_class_max = 0;
     if (xa_options.thread_cache && is_plain)
@@ -119,11 +124,12 @@ apply_options(void)
 static void
 at_thread_exit(void *argument)
 {
-    struct xa_thread_state *state;
-    if (xa_start_enter(&state) && state != NULL)
-        xa_thread_cache_flush(state);
+    struct xa_thread_state *state = argument, *entered;
+    /* The purger, if it is at the caches just now, is done with them in microseconds. */
+    while (xa_start_enter(&entered) && entered == NULL)
+        xa_os_yield();
+    xa_thread_cache_flush(state);
     xa_start_leave(state);
-    state = argument;
     /*
      * Destructors of other keys may still free and allocate: stay for one more round.
      * Not for all, since a thread may come here late, by its first call in one of them.
@@ -152,6 +158,7 @@ page_for_watch(void)
 static void
 in_child(void)
 {
+    xa_background_reset_in_child();
     /* The process's only thread forked: nobody else can have held a lock. */
     const struct xa_thread_state *self = xa_thread_state_self;
     bool was_alone = !atomic_load_explicit(&start.has_threads, memory_order_relaxed);
@@ -166,14 +173,11 @@ in_child(void)
  * it will have asked for notice at its next slow path.
  */
 static void
-begin_thread(struct xa_thread_state *state)
+begin_thread(struct xa_thread_state *state, bool is_first)
 {
-    static _Atomic bool has_first;
-    if (!atomic_exchange_explicit(&has_first, true, memory_order_relaxed)) {
-        state->is_first = true;
+    state->is_first = is_first;
+    if (is_first)
         return;
-    }
-    atomic_store_explicit(&start.has_threads, true, memory_order_relaxed);
     xa_thread_exit_arm(state);
     xa_fork_watch_register();
 }
@@ -260,6 +264,10 @@ xa_start_thread(void)
     xa_start_process();
     if (state == &xa_thread_state_ended)
         return NULL;
+    /* Before this thread takes its first lock: a child has to know that there may be two. */
+    bool is_first = !atomic_exchange_explicit(&start.has_first, true, memory_order_relaxed);
+    if (!is_first)
+        atomic_store_explicit(&start.has_threads, true, memory_order_seq_cst);
     state = xa_thread_state_take();
     if (state == NULL)
         return NULL;
@@ -267,7 +275,7 @@ xa_start_thread(void)
     /* From here on the thread can allocate: what follows may do so. */
     xa_thread_state_self = state;
     xa_thread_state_claim(state);
-    begin_thread(state);
+    begin_thread(state, is_first);
     return state;
 }
 
@@ -277,19 +285,22 @@ xa_start_enter(struct xa_thread_state **state)
     *state = xa_start_thread();
     if (*state == NULL)
         return true;
-    if ((*state)->is_inside)
+    if (atomic_load_explicit(&(*state)->is_inside, memory_order_relaxed))
         return false;
-    (*state)->is_inside = true;
-    /* A signal handler of this thread sees it set before anything is half done. */
-    atomic_signal_fence(memory_order_seq_cst);
+    /* Before the look at the purger, for the purger to see; and a signal handler of ours too. */
+    atomic_store_explicit(&(*state)->is_inside, true, memory_order_seq_cst);
+    if (XA_LIKELY(xa_cache_purge_settle(*state)))
+        return true;
+    xa_start_leave(*state);
+    *state = NULL;
     return true;
 }
 
 void
 xa_start_leave(struct xa_thread_state *state)
 {
-    if (state == NULL)
-        return;
-    atomic_signal_fence(memory_order_seq_cst);
-    state->is_inside = false;
+    /* Release: the purger finds the caches whole. */
+    if (state != NULL)
+        atomic_store_explicit(&state->is_inside, false, memory_order_release);
+    xa_background_poke();
 }

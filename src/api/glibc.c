@@ -18,6 +18,7 @@
 #include "control/statistics.h"
 #include "os/os.h"
 #include "page/huge.h"
+#include "thread/cache_purge.h"
 #include "thread/thread_cache.h"
 #include "xalloc/xalloc.h"
 
@@ -33,8 +34,10 @@ malloc_trim(size_t pad)
     struct xa_thread_state *state;
     if (!xa_start_enter(&state))
         return 0;
+    bool left;
     if (state != NULL)
         xa_thread_cache_flush(state);
+    (void)xa_cache_purge_run(XA_CACHE_PURGE_ALL, &left);
     size_t bytes = xa_arena_trim(pad / xa_arena_limit());
     bytes += xa_huge_purge(XA_HUGE_ALL);
     xa_start_leave(state);

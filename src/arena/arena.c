@@ -314,6 +314,34 @@ empty_depot(struct xa_bin *bin, unsigned size_class)
     drain(&bin->depot, size_class, list, XA_ARENA_WAIT);
 }
 
+/* True if the bin's depot and reserve are empty. */
+static bool
+empty_if_idle(struct xa_bin *bin, unsigned size_class)
+{
+    size_t seen = xa_depot_look(&bin->depot) +
+        (size_t)(uintptr_t)atomic_load_explicit(&bin->reserve, memory_order_relaxed);
+    bool is_idle = seen == bin->seen;
+    bin->seen = seen;
+    if (seen != 0 && is_idle)
+        empty_depot(bin, size_class);
+    return seen == 0 || is_idle;
+}
+
+bool
+xa_arena_empty_idle(void)
+{
+    bool all_empty = true;
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++) {
+        struct xa_arena *arena = xa_arena_at(i);
+        if (arena == NULL)
+            continue;
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+            all_empty &= empty_if_idle(&arena->bins[c], c);
+        xa_page_heap_close_empty(&arena->heap);
+    }
+    return all_empty;
+}
+
 size_t
 xa_arena_trim(size_t keep_bytes)
 {

@@ -57,6 +57,12 @@ struct xa_magazine *xa_arena_take_magazine(struct xa_arena *arena, unsigned size
 void xa_arena_put_magazine(
     struct xa_arena *arena, unsigned size_class, struct xa_magazine *magazine);
 
+/*
+ * Empty the depots that nobody has used since the last call, and unmap what is free
+ * for good.  True if no depot holds anything.
+ */
+bool xa_arena_empty_idle(void);
+
 /* Empty the depots into slabs and purge; `keep_bytes` a heap stay dirty.  Bytes given back. */
 size_t xa_arena_trim(size_t keep_bytes);
 

@@ -29,6 +29,7 @@ struct xa_bin {
     uint32_t lists[XA_BIN_LISTS];        /* [b] slabs with free slots, the fullest on list 0 */
     struct xa_magazine *_Atomic reserve; /* [b] magazines off the depot's stack; read by anybody */
     _Atomic size_t reserve_objects;      /* [b] in them */
+    size_t seen;                         /* [p] of depot and reserve, when last looked at */
     struct xa_bin_counters counters;
 };
 

@@ -83,3 +83,12 @@ xa_depot_objects(const struct xa_depot *depot)
         sum += atomic_load_explicit(&depot->slots[i], memory_order_relaxed) >> COUNT_SHIFT;
     return (size_t)sum;
 }
+
+size_t
+xa_depot_look(const struct xa_depot *depot)
+{
+    uint64_t sum = atomic_load_explicit(&depot->stack, memory_order_relaxed);
+    for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++)
+        sum += atomic_load_explicit(&depot->slots[i], memory_order_relaxed) * (2 * i + 3);
+    return (size_t)sum;
+}

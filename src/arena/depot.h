@@ -42,6 +42,9 @@ struct xa_magazine *xa_depot_take_stack(struct xa_depot *depot);
 /* True if something is on the stack, at this moment. */
 bool xa_depot_has_stack(const struct xa_depot *depot);
 
+/* A number that changes when magazines come or go; 0 if there are none. */
+size_t xa_depot_look(const struct xa_depot *depot);
+
 /* Objects that wait here.  Lock-free; a figure of the moment. */
 size_t xa_depot_objects(const struct xa_depot *depot);
 

@@ -3,30 +3,31 @@
  */
 #include "arena/magazine.h"
 
-#include <stdatomic.h>
-
+#include "base/assert.h"
 #include "extent/metadata.h"
 
-static size_t
-bytes_of(unsigned kind)
-{
-    return ((size_t)16 << kind) * sizeof(void *);
-}
-
 struct xa_magazine *
-xa_magazine_make(unsigned kind)
+xa_magazine_make(unsigned capacity)
 {
-    /* Zeroed, so the closing NULL is there. */
-    struct xa_magazine *magazine = xa_metadata_take(bytes_of(kind));
+    struct xa_magazine *magazine = xa_metadata_take(XA_MAGAZINE_BYTES);
     if (magazine == NULL)
         return NULL;
-    magazine->capacity = (uint16_t)xa_magazine_capacity(kind);
-    magazine->kind = (uint8_t)kind;
+    xa_assert(xa_magazine_is_full_at(magazine->slots));
+    xa_magazine_set_capacity(magazine, capacity);
     return magazine;
+}
+
+void
+xa_magazine_set_capacity(struct xa_magazine *magazine, unsigned capacity)
+{
+    xa_assert(capacity >= 1 && capacity <= XA_MAGAZINE_OBJECTS_MAX);
+    magazine->capacity = (uint16_t)capacity;
+    magazine->slots[capacity] = NULL;
+    atomic_store_explicit(&magazine->count, 0, memory_order_relaxed);
 }
 
 void
 xa_magazine_discard(struct xa_magazine *magazine)
 {
-    xa_metadata_return(magazine, bytes_of(magazine->kind));
+    xa_metadata_return(magazine, XA_MAGAZINE_BYTES);
 }

@@ -3,16 +3,24 @@
  *
  * Magazines carry objects between thread caches, depots and bins.  The pointers
  * fill the array from its end, which a NULL closes: a thread pops by moving up
- * until it reads that NULL, and pushes by moving down until it meets the first
- * slot.  Free objects themselves are never read or written.  Bonwick and Adams,
- * "Magazines and Vmem", USENIX 2001, is the source of the idea.
+ * until it reads that NULL, and pushes by moving down until it stands at the
+ * array's beginning.  Free objects themselves are never read or written.  Bonwick
+ * and Adams, "Magazines and Vmem", USENIX 2001, is the source of the idea.
  *
- * A magazine belongs to whoever took it off a slot by an atomic exchange; there
- * is no lock.  `count` is right while no thread has it as its active magazine.
+ * A magazine is 512 bytes at a multiple of 512, and its first slot comes first: so
+ * one word, the place of the next object, says all that the fast path has to know.
+ * It is full where that word's low nine bits are zero, and empty where it points
+ * at a NULL.  A thread's cache can therefore be taken away from it by one exchange
+ * (thread/cache_purge.c).
+ *
+ * How many objects it may hold is decided when it is empty: that is where the NULL
+ * is put.  A magazine belongs to whoever took it off a slot by an atomic exchange;
+ * there is no lock.  `count` is right while no thread has it as its active one.
  */
 #ifndef XA_ARENA_MAGAZINE_H
 #define XA_ARENA_MAGAZINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,37 +28,43 @@
 #include "base/annotate.h"
 
 enum {
-    XA_MAGAZINE_KINDS = 3, /* 16, 32 and 64 words: 13, 29 and 61 objects */
-    XA_MAGAZINE_HEADER_WORDS = 2,
-    XA_MAGAZINE_OBJECTS_MAX = 61,
+    XA_MAGAZINE_BYTES = 512,
+    XA_MAGAZINE_OBJECTS_MAX = 512 / sizeof(void *) - 1 - 16 / sizeof(void *),
 };
+
+/* One place for a pointer. */
+typedef void *xa_slot;
 
 struct xa_magazine {
-    struct xa_magazine *next; /* on a list of its holder's */
-    uint16_t capacity;        /* [c] */
-    _Atomic uint16_t count;   /* objects; written by the holder */
-    uint8_t kind;             /* [c] */
-    void *slots[];            /* `capacity` of them, then NULL */
+    xa_slot slots[XA_MAGAZINE_OBJECTS_MAX + 1]; /* `capacity` of them, then NULL */
+    struct xa_magazine *next;                   /* on a list of its holder's */
+    uint16_t capacity;                          /* changed by the holder while empty */
+    _Atomic uint16_t count;                     /* objects; written by the holder */
 };
 
-/* How many objects a magazine of this kind holds. */
-static inline unsigned
-xa_magazine_capacity(unsigned kind)
-{
-    return (16u << kind) - XA_MAGAZINE_HEADER_WORDS - 1;
-}
+_Static_assert(sizeof(struct xa_magazine) <= XA_MAGAZINE_BYTES, "a block of its own");
 
-/* An empty magazine; NULL if memory ran out. */
-XA_MUST_USE struct xa_magazine *xa_magazine_make(unsigned kind);
+/* An empty magazine for `capacity` objects; NULL if memory ran out. */
+XA_MUST_USE struct xa_magazine *xa_magazine_make(unsigned capacity);
+
+/* Let an empty magazine hold `capacity` objects, 1 to XA_MAGAZINE_OBJECTS_MAX. */
+void xa_magazine_set_capacity(struct xa_magazine *magazine, unsigned capacity);
 
 /* Give an empty magazine's memory back. */
 void xa_magazine_discard(struct xa_magazine *magazine);
 
 /* Where the closing NULL stands; the objects are the `count` slots before it. */
-static inline void **
+static inline xa_slot *
 xa_magazine_end(struct xa_magazine *magazine)
 {
     return &magazine->slots[magazine->capacity];
+}
+
+/* True if `top` is where nothing more can be pushed: a magazine's first slot. */
+static inline bool
+xa_magazine_is_full_at(const xa_slot *top)
+{
+    return ((uintptr_t)top & (XA_MAGAZINE_BYTES - 1)) == 0;
 }
 
 #endif

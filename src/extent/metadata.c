@@ -113,7 +113,7 @@ open_region(size_t bytes)
 static void *
 cut(size_t bytes)
 {
-    size_t alignment = bytes >= XA_METADATA_PAGE_BYTES ? XA_METADATA_PAGE_BYTES : BLOCK_MIN;
+    size_t alignment = bytes >= XA_METADATA_PAGE_BYTES ? XA_METADATA_PAGE_BYTES : bytes;
     uintptr_t start = xa_bits_align_up(metadata.next, alignment);
     if (metadata.next == 0 || start > metadata.end || bytes > metadata.end - start) {
         if (!open_region(bytes))

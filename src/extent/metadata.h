@@ -15,8 +15,8 @@ enum {
 };
 
 /*
- * Zeroed memory of at least `bytes`, aligned to 64 bytes and, from
- * XA_METADATA_PAGE_BYTES on, to these.  NULL if memory ran out.
+ * Zeroed memory of at least `bytes`, aligned to the power of two that it is rounded
+ * up to, from 64 bytes to XA_METADATA_PAGE_BYTES.  NULL if memory ran out.
  */
 XA_MUST_USE void *xa_metadata_take(size_t bytes);
 

@@ -91,6 +91,20 @@ bool xa_os_append_file(const char *path, const char *text, size_t bytes);
 /* The number of this process. */
 unsigned xa_os_process_id(void);
 
+/* The number of the calling thread among all of the host's. */
+unsigned xa_os_thread_number(void);
+
+/* The signals that the calling thread blocks, a bit each. */
+uint64_t xa_os_signal_mask(void);
+
+/*
+ * True if that thread of this process is asleep in a system call at this moment, and
+ * blocks just these signals: then it is in the middle of nothing of ours.  (In a signal
+ * handler, which may have interrupted anything, it blocks that signal as well.)  False
+ * if it is not, or if the host does not tell.
+ */
+bool xa_os_thread_sleeps(unsigned number, uint64_t signal_mask);
+
 /*
  * Sleep until the word is no longer `expected`, for some milliseconds at most, or less
  * for any other reason.

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -27,6 +28,7 @@
 
 #include "base/bits.h"
 #include "base/random.h"
+#include "base/text.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -303,6 +305,63 @@ xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds)
     struct timespec time = {
         .tv_sec = (time_t)(milliseconds / 1000), .tv_nsec = (long)(milliseconds % 1000) * 1000000};
     call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, (long)&time, 0, 0);
+}
+
+unsigned
+xa_os_thread_number(void)
+{
+    return (unsigned)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+uint64_t
+xa_os_signal_mask(void)
+{
+    uint64_t mask = 0;
+    call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&mask, sizeof mask, 0, 0);
+    return mask;
+}
+
+/* The beginning of /proc/self/task/NUMBER/NAME; the characters read, 0 if there are none. */
+static size_t
+read_of_thread(unsigned number, const char *name, char *buffer, size_t capacity)
+{
+    char path[64];
+    struct xa_text text;
+    xa_text_init(&text, path, sizeof path);
+    xa_text_put_string(&text, "/proc/self/task/");
+    xa_text_put_unsigned(&text, number);
+    xa_text_put_string(&text, name);
+    long bytes = xa_os_read_file(path, buffer, capacity);
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* The number behind "SigBlk:" in a thread's status, 16 hexadecimal digits; false if not there. */
+static bool
+find_blocked(const char *status, size_t bytes, uint64_t *mask)
+{
+    static const char label[] = "\nSigBlk:\t";
+    size_t length = sizeof label - 1;
+    for (size_t i = 0; i + length + 16 <= bytes; i++) {
+        if (!xa_text_equals(status + i, length, label))
+            continue;
+        *mask = 0;
+        for (const char *digit = status + i + length; digit < status + i + length + 16; digit++)
+            *mask = *mask << 4 | (uint64_t)(*digit <= '9' ? *digit - '0' : *digit - 'a' + 10);
+        return true;
+    }
+    return false;
+}
+
+bool
+xa_os_thread_sleeps(unsigned number, uint64_t signal_mask)
+{
+    /* "running", or "-1 …" where it waits for a page, or the call's number and arguments. */
+    char text[4096];
+    uint64_t blocked;
+    if (read_of_thread(number, "/syscall", text, 1) == 0 || text[0] < '0' || text[0] > '9')
+        return false;
+    size_t bytes = read_of_thread(number, "/status", text, sizeof text);
+    return find_blocked(text, bytes, &blocked) && blocked == signal_mask;
 }
 
 void

@@ -41,6 +41,7 @@ enum {
     GROWTH_MAX_GRANULES = 64,
     GROWTH_FRACTION = 8,
     TICKS_PER_LOOK = 8,
+    PURGER_BEHIND = 2,  /* times the bound, before others help the purger */
     PLACE_TRIES = 1000, /* slots that may turn out to hold something foreign */
     /* Without an option: dirty memory is bounded by this and a quarter of the live heap. */
     DIRTY_MAX_AUTO_BYTES = 64 * 1024 * 1024,
@@ -48,6 +49,7 @@ enum {
 };
 
 _Atomic size_t xa_page_heap_dirty_max_bytes;
+_Atomic bool xa_page_heap_has_purger;
 
 unsigned
 xa_page_heap_unit(void)
@@ -519,23 +521,16 @@ dirty_bound(const struct xa_page_heap *heap)
 }
 
 void
-xa_page_heap_tick(struct xa_page_heap *heap)
+xa_page_heap_decay(struct xa_page_heap *heap, uint64_t now_ms)
 {
     size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
-    if (dirty == 0)
-        return;
     size_t keep = dirty_bound(heap);
-    /* The clock is a system call: look at it now and then.  A lost tick does not matter. */
-    uint32_t ticks = atomic_load_explicit(&heap->ticks, memory_order_relaxed);
-    atomic_store_explicit(&heap->ticks, ticks + 1, memory_order_relaxed);
-    bool is_time = ticks % TICKS_PER_LOOK == 0;
-    uint64_t now = is_time ? xa_os_now_ms() : 0;
-    if (is_time && now >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
+    if (now_ms >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
         xa_lock_lock(&heap->lock);
         /* The environment may have been read after the first heap was made. */
         if (heap->decay.time_ms != xa_options.dirty_decay_ms)
-            xa_decay_init(&heap->decay, xa_options.dirty_decay_ms, now);
-        size_t limit = xa_decay_limit(&heap->decay, now, dirty);
+            xa_decay_init(&heap->decay, xa_options.dirty_decay_ms, now_ms);
+        size_t limit = xa_decay_limit(&heap->decay, now_ms, dirty);
         atomic_store_explicit(
             &heap->deadline_ms, xa_decay_deadline_ms(&heap->decay), memory_order_relaxed);
         xa_lock_unlock(&heap->lock);
@@ -543,6 +538,43 @@ xa_page_heap_tick(struct xa_page_heap *heap)
     }
     if (dirty > keep)
         (void)xa_page_heap_purge(heap, keep);
+}
+
+void
+xa_page_heap_tick(struct xa_page_heap *heap)
+{
+    size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
+    if (dirty == 0)
+        return;
+    if (atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed)) {
+        /* It has its own clock; help only if it falls far behind. */
+        size_t bound = dirty_bound(heap);
+        if (dirty / PURGER_BEHIND > bound)
+            (void)xa_page_heap_purge(heap, bound);
+        return;
+    }
+    /* The clock is a system call: look at it now and then.  A lost tick does not matter. */
+    uint32_t ticks = atomic_load_explicit(&heap->ticks, memory_order_relaxed);
+    atomic_store_explicit(&heap->ticks, ticks + 1, memory_order_relaxed);
+    if (ticks % TICKS_PER_LOOK == 0)
+        xa_page_heap_decay(heap, xa_os_now_ms());
+    else if (dirty > dirty_bound(heap))
+        (void)xa_page_heap_purge(heap, dirty_bound(heap));
+}
+
+void
+xa_page_heap_close_empty(struct xa_page_heap *heap)
+{
+    size_t bytes = 0;
+    xa_lock_lock(&heap->lock);
+    for (size_t slot = xa_max_tree_find(&heap->free_runs, 0, 1); slot != XA_MAX_TREE_NOT_FOUND;
+         slot = xa_max_tree_find(&heap->free_runs, slot + 1, 1)) {
+        struct xa_chunk *chunk = chunk_at(slot);
+        /* What is dirty is left to decay. */
+        if (xa_bitmap_count(&chunk->dirty, 0, chunk->mapped_granules) == 0)
+            (void)try_close_chunk(heap, chunk, &bytes);
+    }
+    xa_lock_unlock(&heap->lock);
 }
 
 void

@@ -32,6 +32,9 @@ struct xa_page_heap {
 /* [a] Bound on the dirty bytes of a heap; 0: chosen from the size of the live heap. */
 extern _Atomic size_t xa_page_heap_dirty_max_bytes;
 
+/* [a] A thread of our own calls xa_page_heap_decay(). */
+extern _Atomic bool xa_page_heap_has_purger;
+
 enum xa_run_use { XA_RUN_FOR_SLAB, XA_RUN_FOR_LARGE };
 
 /* An empty page heap over zeroed memory; decays as the options say. */
@@ -63,7 +66,13 @@ XA_MUST_USE bool xa_page_heap_extend(struct xa_page_heap *heap, uint32_t granule
 /* Give dirty granules back until at most `keep_bytes` of them remain.  The bytes given back. */
 size_t xa_page_heap_purge(struct xa_page_heap *heap, size_t keep_bytes) XA_EXCLUDES(heap->lock);
 
-/* Give back what decay and the bound on dirty bytes ask for, if it is time to look. */
+/* Give back what decay and the bound on dirty bytes ask for at this time. */
+void xa_page_heap_decay(struct xa_page_heap *heap, uint64_t now_ms) XA_EXCLUDES(heap->lock);
+
+/* Unmap chunks that are free and hold no memory, but for the heap's last one. */
+void xa_page_heap_close_empty(struct xa_page_heap *heap) XA_EXCLUDES(heap->lock);
+
+/* Something was freed: see to it that it is given back some time, unless a purger does. */
 void xa_page_heap_tick(struct xa_page_heap *heap) XA_EXCLUDES(heap->lock);
 
 /* Granules in a page, at least 1: runs begin and end on multiples of it. */

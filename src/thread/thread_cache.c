@@ -6,9 +6,11 @@
  * the spare before it goes to a depot.  Both sides of a pair of threads that pass
  * objects on therefore meet every 61 objects, in one atomic operation.
  *
- * Slow start: a class begins with magazines of 13 objects and takes few objects at
- * a time; each miss that goes beyond the spare doubles both, up to the class's
- * bound.  A thread that touches a class once holds one object of it.
+ * A cache grows in steps, each time it misses.  At step 0 there is no magazine: a
+ * thread that touches a class once or twice takes an object from a slab and gives
+ * it back there, and holds nothing.  Each further step gives larger magazines, up
+ * to the class's bound, and needs its bytes from a budget that all threads of the
+ * process share: so 500 threads cannot hold 500 full caches.
  *
  * What a fork may cut: the owner's stores are ordered so that each object is in at
  * most one place at every instruction (objects between two places are lost, never
@@ -20,8 +22,18 @@
 #include "thread/thread_cache.h"
 
 #include "base/assert.h"
+#include "os/os.h"
 
-enum { EMPTIES_KEPT = 2 };
+enum {
+    EMPTIES_KEPT = 4,
+    MISSES_WITHOUT_MAGAZINE = 2, /* steps before the first magazine */
+    STEP_MAX = 4,
+    BYTES_MAX = 32768, /* of a magazine's objects, */
+    OBJECTS_MIN = 2,   /* unless these are larger */
+};
+
+_Atomic size_t xa_thread_cache_budget_bytes;
+_Atomic size_t xa_thread_cache_used_bytes;
 
 static void
 order_stores(void)
@@ -29,44 +41,78 @@ order_stores(void)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* Objects that a magazine of the class holds at a step; 0 without a magazine. */
 static unsigned
-kind_max(unsigned size_class)
+capacity_at(unsigned size_class, unsigned step)
 {
-    unsigned capacity = xa_thread_cache_capacity(size_class), kind = 0;
-    while (kind < XA_MAGAZINE_KINDS - 1 && xa_magazine_capacity(kind) < capacity)
-        kind++;
-    return kind;
+    static const uint8_t objects[STEP_MAX + 1] = {0, 0, 8, 28, XA_MAGAZINE_OBJECTS_MAX};
+    unsigned bound = BYTES_MAX / xa_size_class_table[size_class].object_bytes;
+    if (bound < OBJECTS_MIN)
+        bound = OBJECTS_MIN;
+    return objects[step] < bound ? objects[step] : bound;
 }
 
+/* Bytes that the active magazine and the spare may hold. */
+static size_t
+bytes_at(unsigned size_class, unsigned step)
+{
+    return 2 * (size_t)capacity_at(size_class, step) * xa_size_class_table[size_class].object_bytes;
+}
+
+/* A miss: one step on, if there is one and the budget has room for it. */
 static void
 grow(struct xa_thread_state *state, unsigned size_class)
 {
-    if (state->kinds[size_class] < kind_max(size_class))
-        state->kinds[size_class]++;
+    unsigned step = state->steps[size_class];
+    if (step == STEP_MAX)
+        return;
+    size_t more = bytes_at(size_class, step + 1) - bytes_at(size_class, step);
+    /* Sums of all threads, ordered with nothing: a bound that may be passed by a little. */
+    size_t used = atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed);
+    if (more != 0) {
+        if (used + more > atomic_load_explicit(&xa_thread_cache_budget_bytes, memory_order_relaxed))
+            return;
+        atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, more, memory_order_relaxed);
+        state->budget_bytes += more;
+        /* The purger has to know it (cache_purge.c); a growing cache is a good moment to look. */
+        atomic_store_explicit(&state->signal_mask, xa_os_signal_mask(), memory_order_relaxed);
+    }
+    state->steps[size_class] = (uint8_t)(step + 1);
+}
+
+static void
+shrink_all(struct xa_thread_state *state)
+{
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        state->steps[c] = 0;
+    atomic_fetch_sub_explicit(
+        &xa_thread_cache_used_bytes, state->budget_bytes, memory_order_relaxed);
+    state->budget_bytes = 0;
 }
 
 static struct xa_magazine *
-take_empty(struct xa_thread_state *state, unsigned kind)
+take_empty(struct xa_thread_state *state, unsigned capacity)
 {
-    struct xa_magazine *magazine = state->empties[kind];
+    struct xa_magazine *magazine = state->empties;
     if (magazine == NULL)
-        return xa_magazine_make(kind);
-    state->empties[kind] = magazine->next;
-    state->empty_counts[kind]--;
+        return xa_magazine_make(capacity);
+    state->empties = magazine->next;
+    state->empty_count--;
+    xa_magazine_set_capacity(magazine, capacity);
     return magazine;
 }
 
 static void
 put_empty(struct xa_thread_state *state, struct xa_magazine *magazine)
 {
-    unsigned kind = magazine->kind;
-    if (state->empty_counts[kind] == EMPTIES_KEPT) {
+    if (state->empty_count == EMPTIES_KEPT) {
         xa_magazine_discard(magazine);
         return;
     }
-    magazine->next = state->empties[kind];
-    state->empties[kind] = magazine;
-    state->empty_counts[kind]++;
+    magazine->next = state->empties;
+    order_stores();
+    state->empties = magazine;
+    state->empty_count++;
 }
 
 /* Take the active magazine off, with its count set; NULL if there is none. */
@@ -85,7 +131,6 @@ detach(struct xa_thread_state *state, unsigned size_class)
             &magazine->count, (uint16_t)(xa_magazine_end(magazine) - top), memory_order_relaxed);
     order_stores();
     atomic_store_explicit(&state->tops[size_class], nothing, memory_order_relaxed);
-    state->limits[size_class] = nothing;
     order_stores();
     atomic_store_explicit(&state->actives[size_class], NULL, memory_order_relaxed);
     order_stores();
@@ -96,18 +141,12 @@ detach(struct xa_thread_state *state, unsigned size_class)
 static void
 attach(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *magazine)
 {
-    unsigned capacity = xa_thread_cache_capacity(size_class);
-    xa_slot *end = xa_magazine_end(magazine);
     unsigned count = atomic_load_explicit(&magazine->count, memory_order_relaxed);
-    if (capacity > magazine->capacity)
-        capacity = magazine->capacity;
-    if (capacity < count)
-        capacity = count;
     order_stores();
     atomic_store_explicit(&state->actives[size_class], magazine, memory_order_release);
     order_stores();
-    state->limits[size_class] = end - capacity;
-    atomic_store_explicit(&state->tops[size_class], end - count, memory_order_relaxed);
+    atomic_store_explicit(
+        &state->tops[size_class], xa_magazine_end(magazine) - count, memory_order_relaxed);
 }
 
 static void *
@@ -131,24 +170,6 @@ switch_to(struct xa_thread_state *state, unsigned size_class, struct xa_magazine
     return pop(state, size_class);
 }
 
-/* Objects for the next fill; doubles each time. */
-static unsigned
-fill_count(struct xa_thread_state *state, unsigned size_class)
-{
-    unsigned capacity = xa_magazine_capacity(state->kinds[size_class]);
-    unsigned bound = xa_thread_cache_capacity(size_class);
-    unsigned wanted = state->fills[size_class];
-    /* At first a cache line's worth, so that two threads do not begin by sharing lines. */
-    if (wanted == 0)
-        wanted = xa_size_class_table[size_class].object_bytes < 64
-            ? 64 / xa_size_class_table[size_class].object_bytes
-            : 1;
-    if (wanted > bound)
-        wanted = bound;
-    state->fills[size_class] = (uint8_t)(2 * wanted <= UINT8_MAX ? 2 * wanted : UINT8_MAX);
-    return wanted < capacity ? wanted : capacity;
-}
-
 /* Take the objects of a thread that a fork left behind; true if there was one. */
 static bool
 adopt_orphan(void)
@@ -156,33 +177,23 @@ adopt_orphan(void)
     struct xa_thread_state *orphan = xa_thread_state_take_orphan();
     if (orphan == NULL)
         return false;
+    xa_thread_cache_restore(orphan);
     xa_thread_cache_flush(orphan);
     xa_thread_state_return(orphan);
     return true;
 }
 
-void *
-xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
+/* Objects straight from slabs: one, and the rest into a magazine if the cache may have one. */
+static void *
+fill(struct xa_thread_state *state, unsigned size_class)
 {
-    /* Acquire: the purger may have looked at it in between. */
-    struct xa_magazine *magazine =
-        atomic_exchange_explicit(&state->spares[size_class], NULL, memory_order_acquire);
-    if (magazine != NULL)
-        return switch_to(state, size_class, magazine);
-    grow(state, size_class);
-    magazine = xa_arena_take_magazine(state->arena, size_class);
-    /* One a miss, so that a child of many threads does not pay for all of them at once. */
-    if (magazine == NULL && adopt_orphan())
-        magazine = xa_arena_take_magazine(state->arena, size_class);
-    if (magazine != NULL)
-        return switch_to(state, size_class, magazine);
-
     void *objects[XA_MAGAZINE_OBJECTS_MAX];
-    unsigned count =
-        xa_arena_take(state->arena, size_class, objects, fill_count(state, size_class));
+    unsigned capacity = capacity_at(size_class, state->steps[size_class]);
+    unsigned wanted = capacity == 0 ? 1 : capacity;
+    unsigned count = xa_arena_take(state->arena, size_class, objects, wanted);
     if (count <= 1)
         return count == 0 ? NULL : objects[0];
-    magazine = take_empty(state, state->kinds[size_class]);
+    struct xa_magazine *magazine = take_empty(state, capacity);
     if (magazine == NULL) {
         (void)xa_arena_return(size_class, objects + 1, count - 1, XA_ARENA_WAIT);
         return objects[0];
@@ -194,20 +205,58 @@ xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
     return switch_to(state, size_class, magazine);
 }
 
+void *
+xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
+{
+    /* Acquire: what the magazine holds was written before it was put there. */
+    struct xa_magazine *magazine =
+        atomic_exchange_explicit(&state->spares[size_class], NULL, memory_order_acquire);
+    if (magazine != NULL)
+        return switch_to(state, size_class, magazine);
+    grow(state, size_class);
+    magazine = xa_arena_take_magazine(state->arena, size_class);
+    /* One a miss, so that a child of many threads does not pay for all of them at once. */
+    if (magazine == NULL && adopt_orphan())
+        magazine = xa_arena_take_magazine(state->arena, size_class);
+    return magazine != NULL ? switch_to(state, size_class, magazine) : fill(state, size_class);
+}
+
+/* Where the full magazine goes: it is the spare now, and the spare before it the depot's. */
+static void
+put_aside(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *full)
+{
+    /* Release: the objects' last writes come before whoever takes the spare. */
+    struct xa_magazine *spare =
+        atomic_exchange_explicit(&state->spares[size_class], full, memory_order_acq_rel);
+    if (spare != NULL)
+        xa_arena_put_magazine(state->arena, size_class, spare);
+}
+
+/* A cache that the purger had put aside, and that is back on now, may not be full at all. */
+static bool
+push(struct xa_thread_state *state, unsigned size_class, void *object)
+{
+    xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
+    if (xa_magazine_is_full_at(top))
+        return false;
+    top[-1] = object;
+    order_stores();
+    atomic_store_explicit(&state->tops[size_class], top - 1, memory_order_relaxed);
+    return true;
+}
+
 void
 xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, void *object)
 {
-    struct xa_magazine *full = detach(state, size_class);
-    if (full != NULL) {
-        /* Release: the objects' last writes come before whoever takes the spare. */
-        struct xa_magazine *spare =
-            atomic_exchange_explicit(&state->spares[size_class], full, memory_order_acq_rel);
-        if (spare != NULL) {
-            grow(state, size_class);
-            xa_arena_put_magazine(state->arena, size_class, spare);
-        }
-    }
-    struct xa_magazine *empty = take_empty(state, state->kinds[size_class]);
+    if (push(state, size_class, object))
+        return;
+    struct xa_magazine *full = detach(state, size_class), *empty = NULL;
+    if (full != NULL)
+        put_aside(state, size_class, full);
+    grow(state, size_class);
+    unsigned capacity = capacity_at(size_class, state->steps[size_class]);
+    if (capacity != 0)
+        empty = take_empty(state, capacity);
     if (empty == NULL) {
         (void)xa_arena_return(size_class, &object, 1, XA_ARENA_WAIT);
         return;
@@ -235,10 +284,25 @@ xa_thread_cache_flush(struct xa_thread_state *state)
         hand_over(state, c, detach(state, c));
         hand_over(
             state, c, atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acquire));
-        state->kinds[c] = 0;
-        state->fills[c] = 0;
     }
-    for (unsigned kind = 0; kind < XA_MAGAZINE_KINDS; kind++)
-        while (state->empties[kind] != NULL)
-            xa_magazine_discard(take_empty(state, kind));
+    shrink_all(state);
+    while (state->empties != NULL)
+        xa_magazine_discard(take_empty(state, 1));
+}
+
+void
+xa_thread_cache_restore(struct xa_thread_state *state)
+{
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        xa_slot *saved = atomic_load_explicit(&state->saved[c], memory_order_relaxed);
+        bool is_off =
+            atomic_load_explicit(&state->tops[c], memory_order_relaxed) == &xa_thread_state_nothing;
+        bool has_magazine = atomic_load_explicit(&state->actives[c], memory_order_relaxed) != NULL;
+        /* Where an operation of the owner was under way, it has won, and the top is on again. */
+        if (saved != NULL && is_off && has_magazine)
+            atomic_store_explicit(&state->tops[c], saved, memory_order_relaxed);
+        order_stores();
+        atomic_store_explicit(&state->saved[c], NULL, memory_order_relaxed);
+    }
+    atomic_store_explicit(&state->revocation, XA_REVOCATION_NONE, memory_order_release);
 }

@@ -9,17 +9,6 @@
 #include "arena/arena.h"
 #include "thread/thread_state.h"
 
-/* Objects that a magazine of the class may hold: a bound by number and by bytes. */
-static inline unsigned
-xa_thread_cache_capacity(unsigned size_class)
-{
-    enum { BYTES_MAX = 32768, OBJECTS_MIN = 2 };
-    unsigned objects = BYTES_MAX / xa_size_class_table[size_class].object_bytes;
-    if (objects > XA_MAGAZINE_OBJECTS_MAX)
-        return XA_MAGAZINE_OBJECTS_MAX;
-    return objects < OBJECTS_MIN ? OBJECTS_MIN : objects;
-}
-
 /* The cache of the class is empty: fill it and hand one object out.  NULL: memory ran out. */
 XA_MUST_USE void *xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class);
 
@@ -28,5 +17,15 @@ void xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class
 
 /* Empty every cache of the state, into depots. */
 void xa_thread_cache_flush(struct xa_thread_state *state);
+
+/*
+ * Put the tops back that a purger had set aside and not taken.  The caller is the
+ * state's owner, or it has none any more.
+ */
+void xa_thread_cache_restore(struct xa_thread_state *state);
+
+/* [a] Bytes that all caches of the process together may grow by, and that they have. */
+extern _Atomic size_t xa_thread_cache_budget_bytes;
+extern _Atomic size_t xa_thread_cache_used_bytes;
 
 #endif

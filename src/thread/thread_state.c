@@ -6,15 +6,15 @@
 #include "base/assert.h"
 #include "extent/metadata.h"
 #include "os/lock.h"
+#include "os/os.h"
 
-const xa_slot xa_thread_state_nothing = NULL;
+const xa_slot xa_thread_state_nothing __attribute__((aligned(XA_MAGAZINE_BYTES))) = NULL;
 
 /* Casting const away is safe: nothing is ever stored through an empty cache's top. */
 #define NOTHING ((xa_slot *)(uintptr_t)&xa_thread_state_nothing)
-#define EMPTY_CACHES                                                                  \
-    {                                                                                 \
-        .tops = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing},   \
-        .limits = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing}, \
+#define EMPTY_CACHES                                                                \
+    {                                                                               \
+        .tops = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing}, \
     }
 
 const struct xa_thread_state xa_thread_state_none = EMPTY_CACHES;
@@ -41,7 +41,6 @@ make(void)
         state->class_of[i] = xa_size_class_tiny[i];
     for (unsigned i = 0; i < XA_CLASS_CODES; i++) {
         atomic_init(&state->tops[i], NOTHING);
-        state->limits[i] = NOTHING;
     }
     return state;
 }
@@ -63,7 +62,10 @@ xa_thread_state_take(void)
         state->exit_round = 0;
         state->is_first = false;
         /* A thread that a fork cut off may have left it set. */
-        state->is_inside = false;
+        atomic_store_explicit(&state->is_inside, false, memory_order_relaxed);
+        /* `revocation` stays: a purger may be at the state just now, and finds nothing in it. */
+        atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
+        state->seen = 0;
         atomic_store_explicit(&state->is_used, true, memory_order_relaxed);
     }
     xa_lock_unlock(&states.lock);
@@ -86,6 +88,15 @@ xa_thread_state_all(void)
     return atomic_load_explicit(&states.all, memory_order_acquire);
 }
 
+xa_slot *
+xa_thread_state_top(struct xa_thread_state *state, unsigned size_class)
+{
+    xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_acquire);
+    if (top != &xa_thread_state_nothing)
+        return top;
+    return atomic_load_explicit(&state->saved[size_class], memory_order_relaxed);
+}
+
 size_t
 xa_thread_state_objects(struct xa_thread_state *state, unsigned size_class)
 {
@@ -97,7 +108,7 @@ xa_thread_state_objects(struct xa_thread_state *state, unsigned size_class)
         objects = atomic_load_explicit(&spare->count, memory_order_relaxed);
     struct xa_magazine *active =
         atomic_load_explicit(&state->actives[size_class], memory_order_acquire);
-    xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
+    xa_slot *top = xa_thread_state_top(state, size_class);
     if (active != NULL && top >= active->slots && top <= xa_magazine_end(active))
         objects += (size_t)(xa_magazine_end(active) - top);
     return objects;
@@ -110,7 +121,7 @@ xa_thread_state_reset_in_child(void)
         states.unused = NULL;
     states.fork_generation++;
     if (xa_thread_state_is_real(xa_thread_state_self))
-        xa_thread_state_self->fork_generation = states.fork_generation;
+        xa_thread_state_claim(xa_thread_state_self);
     /* Newer states than these belong to this process's own threads. */
     atomic_store_explicit(&states.next_orphan, xa_thread_state_all(), memory_order_relaxed);
 }
@@ -143,4 +154,5 @@ void
 xa_thread_state_claim(struct xa_thread_state *state)
 {
     state->fork_generation = states.fork_generation;
+    atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
 }

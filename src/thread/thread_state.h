@@ -6,10 +6,10 @@
  * empty and full at the same time, so that the fast path needs no test for it: it
  * simply misses.  The same holds after the thread's end.
  *
- * A cache of size class c is an active magazine and a spare one.  The active one is
- * spread over tops[c] (the next object to hand out; at the magazine's end stands a
- * NULL) and limits[c] (where the magazine is full), because the fast path needs
- * just these.  The spare is a whole magazine behind one atomic pointer.
+ * A cache of size class c is an active magazine and a spare one.  The fast path knows
+ * the active one by tops[c], the next object to hand out (magazine.h).  The spare is
+ * a whole magazine behind one atomic pointer.  A cache that has no magazine is empty
+ * and full at the same time: its top leads to a NULL at a multiple of 512.
  *
  * States are never freed: a thread that ends leaves its state for the next one.
  * All of them are on one list that only grows, so the report and a forked child can
@@ -27,26 +27,35 @@
 
 struct xa_arena;
 
-/* A slot of a magazine, as tops[] and limits[] see it. */
-typedef void *xa_slot;
+/* How far the purger is with taking the caches back; see cache_purge.c. */
+enum xa_revocation {
+    XA_REVOCATION_NONE,     /* the owner has them */
+    XA_REVOCATION_SWAPPING, /* the tops are being put aside */
+    XA_REVOCATION_PREPARED, /* they are in saved[]; the owner may put them back */
+    XA_REVOCATION_TAKING,   /* the magazines are the purger's */
+};
 
 struct xa_thread_state {
     _Atomic(xa_slot *) tops[XA_CLASS_CODES]; /* [t] written by the owner, read by the report */
     uint8_t class_of[XA_TINY_STEPS];         /* [c] copy of xa_size_class_tiny, at hand */
-    xa_slot *limits[XA_CLASS_CODES];         /* [t] */
     _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
     _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] by exchange only */
-    uint8_t kinds[XA_CLASS_CODES];                  /* [t] of the next magazine; grows on misses */
-    uint8_t fills[XA_CLASS_CODES];                  /* [t] objects to take at the next miss */
-    struct xa_magazine *empties[XA_MAGAZINE_KINDS]; /* [t] */
-    uint8_t empty_counts[XA_MAGAZINE_KINDS];        /* [t] */
-    uint8_t exit_round;                             /* [t] destructor calls so far */
-    _Atomic bool is_used;                /* [a] some thread's, living or cut off by a fork */
-    bool is_first;                       /* [t] the process's first, and alone so far */
-    bool is_inside;                      /* [t] in a slow path: a signal may come back in */
-    uint32_t fork_generation;            /* [t] process generation that it belongs to */
-    struct xa_arena *arena;              /* [t] */
-    struct xa_thread_state *next;        /* [c] on the list of all */
+    uint8_t steps[XA_CLASS_CODES];            /* [t] how far the cache has grown; on misses */
+    struct xa_magazine *empties;              /* [t] magazines without objects */
+    uint8_t empty_count;                      /* [t] */
+    uint8_t exit_round;                       /* [t] destructor calls so far */
+    _Atomic uint32_t revocation;              /* [a] enum xa_revocation */
+    _Atomic(xa_slot *) saved[XA_CLASS_CODES]; /* [a] tops that the purger has put aside */
+    _Atomic uint32_t thread_number;           /* [a] as the host numbers threads */
+    _Atomic uint64_t signal_mask; /* [a] signals that the owner blocks, when it last looked */
+    size_t seen;                  /* [p] of the caches, when the purger last looked */
+    size_t budget_bytes;          /* [t] what its caches have of the process's budget */
+    _Atomic bool is_used;         /* [a] some thread's, living or cut off by a fork */
+    bool is_first;                /* [t] the process's first, and alone so far */
+    _Atomic bool is_inside;       /* [t] in a slow path; the purger keeps away then */
+    uint32_t fork_generation;     /* [t] process generation that it belongs to */
+    struct xa_arena *arena;       /* [t] */
+    struct xa_thread_state *next; /* [c] on the list of all */
     struct xa_thread_state *next_unused; /* [u] */
 };
 
@@ -64,7 +73,7 @@ xa_thread_state_is_real(const struct xa_thread_state *state)
     return state != &xa_thread_state_none && state != &xa_thread_state_ended;
 }
 
-/* Where an empty cache's top and limit point: a NULL. */
+/* Where an empty cache's top leads: a NULL, aligned like a magazine. */
 extern const xa_slot xa_thread_state_nothing;
 
 /* An unused state or a new one, with empty caches; NULL if memory ran out. */
@@ -81,6 +90,12 @@ void xa_thread_state_return(struct xa_thread_state *state);
 
 /* The first of all states there ever were; follow `next`. */
 struct xa_thread_state *xa_thread_state_all(void);
+
+/*
+ * The top of the state's cache of a class, wherever it is at the moment; NULL if the
+ * cache is empty.  Near enough if the owner is running.
+ */
+xa_slot *xa_thread_state_top(struct xa_thread_state *state, unsigned size_class);
 
 /* Objects in the state's cache of a class; near enough if its owner is running. */
 size_t xa_thread_state_objects(struct xa_thread_state *state, unsigned size_class);

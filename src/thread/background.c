@@ -1,0 +1,172 @@
+/*
+ * background.c - see background.h.
+ *
+ * The thread starts with the first slow path that ends while more than START_BYTES
+ * are dirty in the process (fewer in a process that has threads anyway), outside all
+ * locks, and not before libc is up.  A small program therefore never gets one, and
+ * one that must stay single-threaded (to enter a user namespace, say) is small.
+ * Without the thread, because it is switched off or refused, memory is given back on
+ * slow paths: page_heap.c purges when it frees.
+ *
+ * It wakes a few times in a decay period as long as something is dirty; looks for
+ * idle threads' caches and depots twice in one; and sleeps without a deadline when a
+ * look found nothing left to do, until a slow path wakes it.
+ *
+ * Locking: none of its own.  `state` changes: ABSENT → AWAKE by whoever starts it,
+ * AWAKE → ASLEEP by itself, ASLEEP → AWAKE by whoever wakes it.
+ */
+#include "thread/background.h"
+
+#include "arena/arena.h"
+#include "config/options.h"
+#include "os/os.h"
+#include "os/thread.h"
+#include "page/huge.h"
+#include "thread/cache_purge.h"
+
+enum {
+    START_BYTES_ALONE = 4 * 1024 * 1024,
+    START_BYTES_WITH_THREADS = 512 * 1024,
+    WAKES_PER_DECAY = 16,
+    LOOKS_PER_DECAY = 3,
+    WAKE_MS_MIN = 10,
+    RETRY_MS = 10000, /* after the host refused a thread */
+    SLEEP_MS_MAX = 3600 * 1000,
+};
+
+_Atomic uint32_t xa_background_state;
+
+static _Atomic uint64_t retry_ms; /* not before this, after a refusal */
+
+static size_t
+dirty_bytes(void)
+{
+    size_t sum = atomic_load_explicit(&xa_huge_counters.kept_dirty_bytes, memory_order_relaxed);
+    for (unsigned i = 0; i < xa_arena_limit(); i++) {
+        const struct xa_arena *arena = xa_arena_at(i);
+        if (arena != NULL)
+            sum += xa_page_heap_counter(&arena->heap.counters.dirty_bytes);
+    }
+    return sum;
+}
+
+static bool
+has_threads(void)
+{
+    const struct xa_thread_state *first = xa_thread_state_all();
+    return first != NULL && first->next != NULL;
+}
+
+/* Purge what is due everywhere; true if something dirty is left. */
+static bool
+purge(void)
+{
+    for (unsigned i = 0; i < xa_arena_limit(); i++) {
+        struct xa_arena *arena = xa_arena_at(i);
+        if (arena != NULL)
+            xa_page_heap_decay(&arena->heap, xa_os_now_ms());
+    }
+    (void)xa_huge_purge(XA_HUGE_DECAYED);
+    return dirty_bytes() != 0;
+}
+
+static uint64_t
+period_ms(unsigned parts)
+{
+    int64_t decay = xa_options.dirty_decay_ms;
+    uint64_t period = decay > 0 ? (uint64_t)decay / parts : WAKE_MS_MIN;
+    return period > WAKE_MS_MIN ? period : WAKE_MS_MIN;
+}
+
+/* Sleep until somebody wakes us, for there is nothing to do. */
+static void
+sleep_long(void)
+{
+    uint32_t awake = XA_BACKGROUND_AWAKE;
+    (void)atomic_compare_exchange_strong_explicit(&xa_background_state, &awake,
+        XA_BACKGROUND_ASLEEP, memory_order_seq_cst, memory_order_relaxed);
+    while (atomic_load_explicit(&xa_background_state, memory_order_acquire) == XA_BACKGROUND_ASLEEP)
+        xa_os_wait(&xa_background_state, XA_BACKGROUND_ASLEEP, SLEEP_MS_MAX);
+}
+
+static void
+run(void)
+{
+    atomic_store_explicit(&xa_page_heap_has_purger, true, memory_order_relaxed);
+    uint64_t next_look = xa_os_now_ms() + period_ms(LOOKS_PER_DECAY);
+    for (;;) {
+        xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, period_ms(WAKES_PER_DECAY));
+        bool is_dirty = purge(), is_cached = true;
+        if (xa_os_now_ms() >= next_look) {
+            bool is_idle = xa_arena_empty_idle();
+            (void)xa_cache_purge_run(XA_CACHE_PURGE_IDLE, &is_cached);
+            is_cached |= !is_idle;
+            next_look = xa_os_now_ms() + period_ms(LOOKS_PER_DECAY);
+        }
+        if (!is_dirty && !is_cached)
+            sleep_long();
+    }
+}
+
+static void
+start(void)
+{
+    uint32_t absent = XA_BACKGROUND_ABSENT;
+    size_t least = has_threads() ? START_BYTES_WITH_THREADS : START_BYTES_ALONE;
+    if (dirty_bytes() < least)
+        return;
+    if (!xa_options.background_thread || xa_options.strict_syscalls ||
+        xa_options.dirty_decay_ms < 0) {
+        atomic_store_explicit(&xa_background_state, XA_BACKGROUND_REFUSED, memory_order_relaxed);
+        atomic_store_explicit(&retry_ms, UINT64_MAX, memory_order_relaxed);
+        return;
+    }
+    /* One thread starts it; what it calls may come here again, and goes away. */
+    if (!atomic_compare_exchange_strong_explicit(&xa_background_state, &absent, XA_BACKGROUND_AWAKE,
+            memory_order_acq_rel, memory_order_relaxed))
+        return;
+    if (xa_thread_start("xalloc-purge", run))
+        return;
+    atomic_store_explicit(&retry_ms, xa_os_now_ms() + RETRY_MS, memory_order_relaxed);
+    atomic_store_explicit(&xa_background_state, XA_BACKGROUND_REFUSED, memory_order_relaxed);
+}
+
+/* After a refusal: try again some time, if the refusal was not ours. */
+static void
+reconsider(void)
+{
+    static _Atomic uint32_t calls;
+    enum { CALLS_PER_LOOK = 1024 };
+    uint64_t not_before = atomic_load_explicit(&retry_ms, memory_order_relaxed);
+    uint32_t call = atomic_load_explicit(&calls, memory_order_relaxed);
+    atomic_store_explicit(&calls, call + 1, memory_order_relaxed);
+    if (not_before == UINT64_MAX || call % CALLS_PER_LOOK != 0 || xa_os_now_ms() < not_before)
+        return;
+    uint32_t refused = XA_BACKGROUND_REFUSED;
+    (void)atomic_compare_exchange_strong_explicit(&xa_background_state, &refused,
+        XA_BACKGROUND_ABSENT, memory_order_relaxed, memory_order_relaxed);
+}
+
+void
+xa_background_look(void)
+{
+    uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
+    if (state == XA_BACKGROUND_ABSENT && xa_os_environment_is_ready()) {
+        start();
+    } else if (state == XA_BACKGROUND_ASLEEP) {
+        if (atomic_compare_exchange_strong_explicit(&xa_background_state, &state,
+                XA_BACKGROUND_AWAKE, memory_order_acq_rel, memory_order_relaxed))
+            xa_os_wake_one(&xa_background_state);
+    } else if (state == XA_BACKGROUND_REFUSED) {
+        reconsider();
+    }
+}
+
+void
+xa_background_reset_in_child(void)
+{
+    uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
+    if (state != XA_BACKGROUND_REFUSED)
+        atomic_store_explicit(&xa_background_state, XA_BACKGROUND_ABSENT, memory_order_relaxed);
+}

@@ -1,0 +1,47 @@
+/*
+ * background.h - the thread that gives memory back while the program does nothing.
+ */
+#ifndef XA_THREAD_BACKGROUND_H
+#define XA_THREAD_BACKGROUND_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/annotate.h"
+
+enum xa_background_state {
+    XA_BACKGROUND_ABSENT,  /* not started (in this process) */
+    XA_BACKGROUND_AWAKE,   /* working, or asleep until a deadline */
+    XA_BACKGROUND_ASLEEP,  /* there was nothing to do: wake it */
+    XA_BACKGROUND_REFUSED, /* it may not be, or the host refused it lately */
+};
+
+/* [a] */
+extern _Atomic uint32_t xa_background_state;
+
+/* Start it if there is enough to do, or wake it.  Called without any lock. */
+void xa_background_look(void);
+
+/* True if it is there and will purge: others need not. */
+static inline bool
+xa_background_is_there(void)
+{
+    uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
+    return state == XA_BACKGROUND_AWAKE || state == XA_BACKGROUND_ASLEEP;
+}
+
+/* The end of a slow path: see to it that somebody will give back what was freed. */
+static inline void
+xa_background_poke(void)
+{
+    if (XA_UNLIKELY(atomic_load_explicit(&xa_background_state, memory_order_relaxed) !=
+            XA_BACKGROUND_AWAKE))
+        xa_background_look();
+}
+
+/* In a forked child: the thread did not come along. */
+void xa_background_reset_in_child(void);
+
+#endif

@@ -1,0 +1,219 @@
+/*
+ * cache_purge.c - see cache_purge.h.
+ *
+ * A thread that sleeps keeps what it has cached, for ever if nobody takes it.  The
+ * owner's fast path has no atomic read-modify-write, no flag and no fence, so another
+ * thread cannot lock it out; but two facts suffice.
+ *
+ *   1. A cache is one word to the fast path: tops[c], which it loads once, and stores
+ *      once at the end.  If the purger exchanges it for `nothing`, every operation
+ *      that begins later misses, into a slow path.  An operation under way may still
+ *      store its own top over that: then it has won, and the purger sees it.
+ *   2. A thread that sleeps in a system call is in no operation.  A signal handler
+ *      may sleep, having interrupted one; but in it the thread blocks more signals
+ *      than usual.  So the owner notes what it blocks, and the host is asked that as
+ *      well.  (A handler that blocks not even its own signal, SA_NODEFER, and sleeps
+ *      for a third of the decay time would be taken for the thread itself.)
+ *
+ * So the purger puts the tops aside, and then asks the host whether the owner sleeps.
+ * If it does, no operation is under way, and what tops[c] shows as `nothing` can only
+ * be changed by the owner's slow path.  With that it competes for `revocation`:
+ *
+ *        purger                               owner, at the door of a slow path
+ *   NONE ──► SWAPPING    is_inside? back      is_inside = true, then look:
+ *        put the tops into saved[]              NONE      go on
+ *   SWAPPING ──► PREPARED                       SWAPPING, TAKING   do without a cache
+ *        does the owner sleep?                  PREPARED ──► NONE  by compare-and-swap:
+ *   PREPARED ──► TAKING   by compare-and-swap        put the tops back, go on
+ *        take magazines whose tops are off
+ *   TAKING ──► NONE
+ *
+ * The owner sets is_inside and then reads `revocation`; the purger sets `revocation`
+ * and then reads is_inside; both sequentially consistent, so at least one sees the
+ * other, and the purger gives way.  If the owner does not sleep, the tops stay aside:
+ * its next miss puts them back, or the purger finds it asleep later.  Nobody waits.
+ *
+ * An idle thread is one whose tops and spares are what they were at the last look.
+ */
+#include "thread/cache_purge.h"
+
+#include "os/os.h"
+#include "thread/thread_cache.h"
+
+/* A number that changes when the owner uses its caches; 0 if they are empty. */
+static size_t
+look(struct xa_thread_state *state)
+{
+    size_t sum = 0;
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        uintptr_t top = (uintptr_t)xa_thread_state_top(state, c);
+        uintptr_t spare = (uintptr_t)atomic_load_explicit(&state->spares[c], memory_order_relaxed);
+        bool is_off = top == (uintptr_t)&xa_thread_state_nothing;
+        sum += (is_off ? 0 : top * (2 * c + 1)) + spare * (2 * c + 255);
+    }
+    return sum;
+}
+
+static bool
+change(struct xa_thread_state *state, uint32_t from, uint32_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &state->revocation, &from, to, memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* Put the tops aside.  False if the owner is in a slow path. */
+static bool
+put_tops_aside(struct xa_thread_state *state)
+{
+    if (!change(state, XA_REVOCATION_NONE, XA_REVOCATION_SWAPPING))
+        return false;
+    if (atomic_load_explicit(&state->is_inside, memory_order_seq_cst)) {
+        atomic_store_explicit(&state->revocation, XA_REVOCATION_NONE, memory_order_release);
+        return false;
+    }
+    xa_slot *nothing = (xa_slot *)(uintptr_t)&xa_thread_state_nothing;
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        if (atomic_load_explicit(&state->actives[c], memory_order_acquire) == NULL)
+            continue;
+        /* Written first, for a child that is forked between the two. */
+        xa_slot *top = atomic_load_explicit(&state->tops[c], memory_order_acquire);
+        atomic_store_explicit(&state->saved[c], top, memory_order_relaxed);
+        top = atomic_exchange_explicit(&state->tops[c], nothing, memory_order_acq_rel);
+        atomic_store_explicit(&state->saved[c], top == nothing ? NULL : top, memory_order_relaxed);
+    }
+    atomic_store_explicit(&state->revocation, XA_REVOCATION_PREPARED, memory_order_release);
+    return true;
+}
+
+static void
+push(struct xa_magazine **list, struct xa_magazine *magazine)
+{
+    if (magazine == NULL)
+        return;
+    magazine->next = *list;
+    *list = magazine;
+}
+
+/* Take what the class has, if its top is off. */
+static struct xa_magazine *
+take_class(struct xa_thread_state *state, unsigned c)
+{
+    struct xa_magazine *list = NULL;
+    xa_slot *saved = atomic_load_explicit(&state->saved[c], memory_order_relaxed);
+    bool is_off =
+        atomic_load_explicit(&state->tops[c], memory_order_acquire) == &xa_thread_state_nothing;
+    if (saved != NULL && is_off) {
+        struct xa_magazine *active = atomic_load_explicit(&state->actives[c], memory_order_relaxed);
+        atomic_store_explicit(
+            &active->count, (uint16_t)(xa_magazine_end(active) - saved), memory_order_relaxed);
+        atomic_store_explicit(&state->actives[c], NULL, memory_order_release);
+        push(&list, active);
+    }
+    atomic_store_explicit(&state->saved[c], NULL, memory_order_relaxed);
+    push(&list, atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acq_rel));
+    return list;
+}
+
+/* Free the objects in a list of magazines; their bytes. */
+static size_t
+drain(unsigned c, struct xa_magazine *list)
+{
+    size_t bytes = 0;
+    while (list != NULL) {
+        struct xa_magazine *magazine = list;
+        list = magazine->next;
+        unsigned count = atomic_load_explicit(&magazine->count, memory_order_relaxed);
+        bytes += (size_t)count * xa_size_class_table[c].object_bytes;
+        if (count != 0)
+            (void)xa_arena_return(c, xa_magazine_end(magazine) - count, count, XA_ARENA_WAIT);
+        xa_magazine_discard(magazine);
+    }
+    return bytes;
+}
+
+/* The owner sleeps, and has been shut out: everything it cached is ours. */
+static size_t
+take_all(struct xa_thread_state *state)
+{
+    struct xa_magazine *lists[XA_SMALL_CLASSES + 1];
+    size_t bytes = 0;
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        lists[c] = take_class(state, c);
+        state->steps[c] = 0;
+    }
+    struct xa_magazine *empties = state->empties;
+    state->empties = NULL;
+    state->empty_count = 0;
+    atomic_fetch_sub_explicit(
+        &xa_thread_cache_used_bytes, state->budget_bytes, memory_order_relaxed);
+    state->budget_bytes = 0;
+    /* Release: the owner finds its caches as they are left here. */
+    atomic_store_explicit(&state->revocation, XA_REVOCATION_NONE, memory_order_release);
+
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        bytes += drain(c, lists[c]);
+    while (empties != NULL) {
+        struct xa_magazine *magazine = empties;
+        empties = magazine->next;
+        xa_magazine_discard(magazine);
+    }
+    return bytes;
+}
+
+static size_t
+take_back(struct xa_thread_state *state)
+{
+    uint32_t now = atomic_load_explicit(&state->revocation, memory_order_relaxed);
+    if (now != XA_REVOCATION_PREPARED && !put_tops_aside(state))
+        return 0;
+    uint32_t number = atomic_load_explicit(&state->thread_number, memory_order_acquire);
+    uint64_t mask = atomic_load_explicit(&state->signal_mask, memory_order_relaxed);
+    if (!xa_os_thread_sleeps(number, mask))
+        return 0;
+    /* The state may have changed hands meanwhile, and the number as well. */
+    if (number != atomic_load_explicit(&state->thread_number, memory_order_acquire) ||
+        !change(state, XA_REVOCATION_PREPARED, XA_REVOCATION_TAKING))
+        return 0;
+    return take_all(state);
+}
+
+size_t
+xa_cache_purge_run(enum xa_cache_purge which, bool *left)
+{
+    static atomic_flag is_busy = ATOMIC_FLAG_INIT;
+    size_t bytes = 0;
+    *left = false;
+    /* One purger at a time: `seen` is its own. */
+    if (atomic_flag_test_and_set_explicit(&is_busy, memory_order_acquire))
+        return 0;
+    for (struct xa_thread_state *state = xa_thread_state_all(); state != NULL;
+         state = state->next) {
+        if (state == xa_thread_state_self ||
+            !atomic_load_explicit(&state->is_used, memory_order_acquire))
+            continue;
+        size_t seen = look(state);
+        bool is_idle = seen == state->seen || which == XA_CACHE_PURGE_ALL;
+        state->seen = seen;
+        if (seen == 0)
+            continue;
+        size_t taken = is_idle ? take_back(state) : 0;
+        bytes += taken;
+        *left |= taken == 0;
+    }
+    atomic_flag_clear_explicit(&is_busy, memory_order_release);
+    return bytes;
+}
+
+bool
+xa_cache_purge_settle(struct xa_thread_state *state)
+{
+    /* Sequentially consistent, after the owner's is_inside: see above. */
+    uint32_t now = atomic_load_explicit(&state->revocation, memory_order_seq_cst);
+    if (XA_LIKELY(now == XA_REVOCATION_NONE))
+        return true;
+    if (now != XA_REVOCATION_PREPARED ||
+        !change(state, XA_REVOCATION_PREPARED, XA_REVOCATION_SWAPPING))
+        return false;
+    xa_thread_cache_restore(state);
+    return true;
+}

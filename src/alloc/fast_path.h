@@ -73,7 +73,7 @@ xa_fast_free(void *pointer)
     size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
     if (XA_UNLIKELY(granule >= atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed)))
         goto beyond;
-    size_t size_class = atomic_load_explicit(&xa_page_map.classes[granule], memory_order_relaxed);
+    size_t size_class = atomic_load_explicit(&xa_page_map_classes()[granule], memory_order_relaxed);
     struct xa_thread_state *self = xa_thread_state_self;
     xa_slot *top = atomic_load_explicit(&self->tops[size_class], memory_order_relaxed);
     if (XA_UNLIKELY(xa_magazine_is_full_at(top) || *top == pointer))

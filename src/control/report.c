@@ -16,7 +16,7 @@
 
 enum {
     BUFFER_BYTES = 4096,
-    LINE_BYTES = 128,
+    LINE_BYTES = XA_OPTION_TEXT_MAX + 64, /* the longest line has an option's text in it */
     LABEL_WIDTH = 18,
     BYTES_WIDTH = 16,
     HUMAN_WIDTH = 12,

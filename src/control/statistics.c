@@ -115,7 +115,7 @@ resident_bytes(void)
 {
     size_t total = xa_metadata_resident_bytes();
     size_t limit = load(&xa_page_map.limit);
-    total += xa_os_resident_bytes((uintptr_t)xa_page_map.classes, limit);
+    total += xa_os_resident_bytes((uintptr_t)xa_page_map_classes(), limit);
     for (size_t slot = 0; slot < limit / XA_CHUNK_GRANULES; slot++) {
         const struct xa_region *region = xa_page_map_region(slot);
         if (region == NULL || region->slot != slot)

@@ -84,24 +84,24 @@ enum xa_region_kind { XA_REGION_CHUNK, XA_REGION_HUGE, XA_REGION_KINDS };
 struct xa_region {
     uint8_t kind;           /* [c] enum xa_region_kind */
     uint16_t arena;         /* [c] of a chunk */
-    uint32_t slot;          /* its first slot; constant while published */
+    _Atomic uint32_t slot;  /* its first slot; constant while published */
     struct xa_region *next; /* [s] on the list of unused ones */
 };
 
 struct xa_chunk {
     struct xa_region region;
-    uint32_t heap_generation;  /* [c] of the page heap that made it */
-    uint32_t mapped_granules;  /* [p] from the chunk's start; beyond, nothing is mapped */
-    struct xa_bitmap free;     /* [p] mapped and in no run */
-    struct xa_bitmap dirty;    /* [p] may hold something else than zeros, free or not */
-    struct xa_extent *records; /* [c] one a granule */
+    uint32_t heap_generation;         /* [c] of the page heap that made it */
+    _Atomic uint32_t mapped_granules; /* [p] from the chunk's start; read by the report */
+    struct xa_bitmap free;            /* [p] mapped and in no run */
+    struct xa_bitmap dirty;           /* [p] may hold something else than zeros, free or not */
+    struct xa_extent *records;        /* [c] one a granule */
 };
 
 struct xa_huge {
     struct xa_region region;
-    uint32_t slots;     /* [c] of the window */
-    size_t bytes;       /* mapped, from the first slot's start; changed by the object's owner */
-    size_t asked_bytes; /* as the program asked */
+    uint32_t slots;       /* [c] of the window */
+    _Atomic size_t bytes; /* mapped, from the first slot's start; changed by the object's owner */
+    size_t asked_bytes;   /* as the program asked */
     struct xa_huge *next_kept; /* [h] on the list of freed mappings that are kept */
     uint64_t freed_ms;         /* [h] when */
     bool is_zeroed;            /* [h] the kept mapping reads as zeros */

@@ -15,8 +15,8 @@ void
 xa_page_map_init(uintptr_t base, uintptr_t table)
 {
     xa_assert(base % XA_CHUNK_BYTES == 0);
-    xa_page_map.base = base;
-    xa_page_map.classes = (_Atomic uint8_t *)table;
+    __atomic_store_n(&xa_page_map.base, base, __ATOMIC_RELAXED);
+    __atomic_store_n(&xa_page_map.classes, (_Atomic uint8_t *)table, __ATOMIC_RELAXED);
 }
 
 size_t

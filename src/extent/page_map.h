@@ -53,16 +53,37 @@ size_t xa_page_map_step_bytes(void);
  */
 XA_MUST_USE bool xa_page_map_grow(void);
 
+/*
+ * The base and the table.  Plain loads: both are written once, before `limit`, and
+ * whoever reads them earlier finds the limit 0.  Compilers fold no atomic load into
+ * the instruction that needs it.
+ */
+static inline uintptr_t
+xa_page_map_base(void)
+{
+    if (XA_THREAD_SANITIZER)
+        return __atomic_load_n(&xa_page_map.base, __ATOMIC_RELAXED);
+    return xa_page_map.base;
+}
+
+static inline _Atomic uint8_t *
+xa_page_map_classes(void)
+{
+    if (XA_THREAD_SANITIZER)
+        return __atomic_load_n(&xa_page_map.classes, __ATOMIC_RELAXED);
+    return xa_page_map.classes;
+}
+
 static inline size_t
 xa_page_map_granule_of(uintptr_t address)
 {
-    return (address - xa_page_map.base) >> XA_GRANULE_SHIFT;
+    return (address - xa_page_map_base()) >> XA_GRANULE_SHIFT;
 }
 
 static inline uintptr_t
 xa_page_map_address_of(size_t granule)
 {
-    return xa_page_map.base + (granule << XA_GRANULE_SHIFT);
+    return xa_page_map_base() + (granule << XA_GRANULE_SHIFT);
 }
 
 /* The code of the size class at any address; XA_CLASS_NONE where nothing of ours begins. */
@@ -72,7 +93,7 @@ xa_page_map_class(uintptr_t address)
     size_t granule = xa_page_map_granule_of(address);
     if (granule >= atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed))
         return XA_CLASS_NONE;
-    return atomic_load_explicit(&xa_page_map.classes[granule], memory_order_relaxed);
+    return atomic_load_explicit(&xa_page_map_classes()[granule], memory_order_relaxed);
 }
 
 /* Say what `count` granules from `granule` on hold.  They are covered. */
@@ -81,7 +102,7 @@ xa_page_map_set_class(size_t granule, size_t count, unsigned code)
 {
     for (size_t i = 0; i < count; i++)
         atomic_store_explicit(
-            &xa_page_map.classes[granule + i], (uint8_t)code, memory_order_relaxed);
+            &xa_page_map_classes()[granule + i], (uint8_t)code, memory_order_relaxed);
 }
 
 /*
@@ -93,7 +114,7 @@ static inline unsigned
 xa_page_map_take_class(size_t granule)
 {
     return atomic_exchange_explicit(
-        &xa_page_map.classes[granule], XA_CLASS_NONE, memory_order_acq_rel);
+        &xa_page_map_classes()[granule], XA_CLASS_NONE, memory_order_acq_rel);
 }
 
 /* What stands in chunk slot `slot`, or NULL.  Any number may be asked. */

@@ -15,6 +15,7 @@ _Atomic uint32_t *_Atomic xa_fork_watch_word = &always_quiet;
 static _Atomic uint32_t *watched; /* [c] the word in the page that children find cleared */
 static void (*handler)(void);     /* [c] */
 static atomic_bool is_registered;
+static _Atomic uintptr_t busy_thread; /* [a] the one that is in the handler */
 
 void
 xa_fork_watch_init(uintptr_t page, void (*in_child)(void))
@@ -53,11 +54,16 @@ xa_fork_watch_catch_up(void)
     uint32_t expected = XA_FORK_WATCH_CHILD;
     if (atomic_compare_exchange_strong_explicit(
             watched, &expected, XA_FORK_WATCH_BUSY, memory_order_acquire, memory_order_acquire)) {
+        atomic_store_explicit(&busy_thread, xa_os_thread_id(), memory_order_relaxed);
         handler();
+        atomic_store_explicit(&busy_thread, 0, memory_order_relaxed);
         /* Release: who finds the word QUIET finds the locks free. */
         atomic_store_explicit(watched, XA_FORK_WATCH_QUIET, memory_order_release);
         return;
     }
+    /* A signal handler of that very thread must not wait for it. */
+    if (atomic_load_explicit(&busy_thread, memory_order_relaxed) == xa_os_thread_id())
+        return;
     /* The child has threads already, and another one was first: it is at it for microseconds. */
     while (atomic_load_explicit(watched, memory_order_acquire) == XA_FORK_WATCH_BUSY)
         xa_os_yield();

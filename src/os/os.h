@@ -42,6 +42,12 @@ XA_MUST_USE uintptr_t xa_os_map_anywhere(size_t bytes);
 /* Find an address range that is free now and costs nothing to keep; 0 if there is none. */
 XA_MUST_USE uintptr_t xa_os_find_free_range(size_t bytes);
 
+/*
+ * Make one mapping longer where it stands, with zeros.  False if something is behind
+ * it or memory ran out; nothing has changed then.
+ */
+XA_MUST_USE bool xa_os_extend(uintptr_t address, size_t bytes, size_t new_bytes);
+
 /* Give the range back.  False if the host could not (it may lack room for the split). */
 bool xa_os_unmap(uintptr_t address, size_t bytes);
 

@@ -126,6 +126,13 @@ xa_os_find_free_range(size_t bytes)
 }
 
 bool
+xa_os_extend(uintptr_t address, size_t bytes, size_t new_bytes)
+{
+    /* Not by mapping more behind it: two mappings that were moved apart never become one again. */
+    return !is_error(call(SYS_mremap, (long)address, (long)bytes, (long)new_bytes, 0, 0, 0));
+}
+
+bool
 xa_os_unmap(uintptr_t address, size_t bytes)
 {
     return !is_error(call(SYS_munmap, (long)address, (long)bytes, 0, 0, 0, 0));

@@ -302,7 +302,7 @@ resize_in_place(struct xa_huge *huge, size_t bytes)
     if (bytes > (size_t)huge->slots * XA_CHUNK_BYTES)
         return false;
     if (bytes > huge->bytes)
-        return xa_os_map(start + huge->bytes, bytes - huge->bytes) == XA_OS_DONE;
+        return xa_os_extend(start, huge->bytes, bytes);
     return bytes == huge->bytes || xa_os_unmap(start + bytes, huge->bytes - bytes);
 }
 

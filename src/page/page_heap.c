@@ -553,6 +553,10 @@ xa_page_heap_tick(struct xa_page_heap *heap)
             (void)xa_page_heap_purge(heap, bound);
         return;
     }
+    if (xa_options.dirty_decay_ms == 0) {
+        (void)xa_page_heap_purge(heap, 0);
+        return;
+    }
     /* The clock is a system call: look at it now and then.  A lost tick does not matter. */
     uint32_t ticks = atomic_load_explicit(&heap->ticks, memory_order_relaxed);
     atomic_store_explicit(&heap->ticks, ticks + 1, memory_order_relaxed);

@@ -14,7 +14,7 @@
  * call at all: the main thread is in read(2) on standard input, the others in futex(2).  Whoever
  * started it looks at /proc/PID for as long as it likes and closes the pipe, which ends it.
  *
- * What the program needs for itself is mapped, not allocated, and stdio is not used, so that
+ * What the program needs for itself is mapped, not allocated, and no stream is used, so that
  * all the figures are the allocator's: the arrays of pointers are unmapped before the end,
  * except for `waves`, which really needs them and is known to (twice 8 bytes an object).
  */
@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -223,32 +224,16 @@ file_of_malloc(void)
     return info.dli_fname;
 }
 
-/* A number in decimal digits; the result points into `text`. */
-static const char *
-format_number(size_t number, char text[24])
-{
-    char *at = text + 23;
-    *at = '\0';
-    do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return at;
-}
-
-static void
+static _Noreturn void
 announce_and_wait(void)
 {
-    char line[PATH_MAX + 64];
-    char digits[24];
+    /* Numbers and strings are formatted without an allocation; a stream would have a buffer. */
+    static char line[PATH_MAX + 64];
     char end;
-
-    strcpy(line, "ready\t");
-    strcat(line, format_number(stacks_kib, digits));
-    strcat(line, "\t");
-    strncat(line, file_of_malloc(), PATH_MAX);
-    strcat(line, "\n");
-    (void)!write(STDOUT_FILENO, line, strlen(line));
+    int length = snprintf(line, sizeof line, "ready\t%zu\t%s\n", stacks_kib, file_of_malloc());
+    if (length < 0 || (size_t)length >= sizeof line ||
+        write(STDOUT_FILENO, line, (size_t)length) != length)
+        die("cannot report");
     while (read(STDIN_FILENO, &end, 1) > 0)
         ;
     _exit(0);

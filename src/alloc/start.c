@@ -8,13 +8,15 @@
  * malloc works, it makes the key that tells of a thread's end.
  *
  * Settings come from four places; a later one overrides an earlier one: what is
- * built in, the program's own `xalloc_conf`, /etc/xalloc.conf, XALLOC_CONF.
+ * built in, the program's own `xalloc_conf`, /etc/xalloc.conf, the environment; there
+ * glibc's variables come before XALLOC_CONF.
  */
 #include "alloc/start.h"
 
 #include "alloc/fork.h"
 #include "arena/arena.h"
 #include "base/assert.h"
+#include "config/glibc_settings.h"
 #include "config/options.h"
 #include "extent/metadata.h"
 #include "os/cpu_count.h"
@@ -83,8 +85,7 @@ read_environment(void)
     if (start.has_environment || !xa_os_environment_is_ready())
         return;
     start.has_environment = true;
-    bool all_right = xa_options_apply_arena_max(
-        &xa_options, xa_os_environment("MALLOC_ARENA_MAX"), report_option, NULL);
+    bool all_right = xa_glibc_settings_apply(&xa_options, xa_os_environment, report_option, NULL);
     all_right &= xa_options_parse(
         &xa_options, xa_os_environment("XALLOC_CONF"), "XALLOC_CONF", report_option, NULL);
     stop_if_wrong(all_right);

@@ -18,6 +18,7 @@
 #include "control/statistics.h"
 #include "os/os.h"
 #include "page/huge.h"
+#include "thread/background.h"
 #include "thread/cache_purge.h"
 #include "thread/thread_cache.h"
 #include "xalloc/xalloc.h"
@@ -28,18 +29,28 @@
 /* glibc's bound on M_MXFAST, in bytes. */
 enum { MXFAST_MAX = 80 * sizeof(size_t) / 4 };
 
+/* How long malloc_trim may take; a system call under way is finished. */
+enum { TRIM_MS = 40 };
+
+/*
+ * A program that calls this in its event loop must not stand still: what cannot be
+ * given back in time is left to the purging thread.
+ */
 int
 malloc_trim(size_t pad)
 {
     struct xa_thread_state *state;
+    bool left;
     if (!xa_start_enter(&state))
         return 0;
-    bool left;
+    uint64_t deadline_ms = xa_os_now_ms() + TRIM_MS;
     if (state != NULL)
         xa_thread_cache_flush(state);
     (void)xa_cache_purge_run(XA_CACHE_PURGE_ALL, &left);
-    size_t bytes = xa_arena_trim(pad / xa_arena_limit());
-    bytes += xa_huge_purge(XA_HUGE_ALL);
+    size_t bytes = xa_huge_purge(XA_HUGE_ALL);
+    bytes += xa_arena_trim_until(pad / xa_arena_limit(), deadline_ms);
+    if (xa_os_now_ms() >= deadline_ms)
+        xa_background_finish_trim();
     xa_start_leave(state);
     return bytes != 0;
 }

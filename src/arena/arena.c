@@ -26,6 +26,7 @@
 #include "arena/slab.h"
 #include "base/assert.h"
 #include "extent/metadata.h"
+#include "os/os.h"
 
 enum {
     RESERVE_OBJECTS_MAX = 16 * XA_MAGAZINE_OBJECTS_MAX,
@@ -314,17 +315,39 @@ empty_depot(struct xa_bin *bin, unsigned size_class)
     drain(&bin->depot, size_class, list, XA_ARENA_WAIT);
 }
 
+/* Nobody needs the bin at the moment: it keeps no empty slab either. */
+static void
+release_kept(struct xa_arena *arena, unsigned size_class)
+{
+    struct xa_bin *bin = &arena->bins[size_class];
+    struct xa_bin_released released;
+    if (atomic_load_explicit(&bin->counters.slabs, memory_order_relaxed) == 0)
+        return;
+    released.count = 0;
+    xa_lock_lock(&bin->lock);
+    xa_bin_release_kept(bin, &released);
+    xa_lock_unlock(&bin->lock);
+    if (released.count > 0)
+        release(arena, &released, size_class);
+}
+
 /* True if the bin's depot and reserve are empty. */
 static bool
-empty_if_idle(struct xa_bin *bin, unsigned size_class)
+empty_if_idle(struct xa_arena *arena, unsigned size_class)
 {
-    size_t seen = xa_depot_look(&bin->depot) +
+    struct xa_bin *bin = &arena->bins[size_class];
+    size_t magazines = xa_depot_look(&bin->depot) +
         (size_t)(uintptr_t)atomic_load_explicit(&bin->reserve, memory_order_relaxed);
+    size_t seen = magazines +
+        atomic_load_explicit(&bin->counters.allocations, memory_order_relaxed) * 3 +
+        atomic_load_explicit(&bin->counters.frees, memory_order_relaxed) * 5;
     bool is_idle = seen == bin->seen;
     bin->seen = seen;
-    if (seen != 0 && is_idle)
+    if (is_idle && magazines != 0)
         empty_depot(bin, size_class);
-    return seen == 0 || is_idle;
+    if (is_idle)
+        release_kept(arena, size_class);
+    return magazines == 0 || is_idle;
 }
 
 bool
@@ -336,7 +359,7 @@ xa_arena_empty_idle(void)
         if (arena == NULL)
             continue;
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
-            all_empty &= empty_if_idle(&arena->bins[c], c);
+            all_empty &= empty_if_idle(arena, c);
         xa_page_heap_close_empty(&arena->heap);
     }
     return all_empty;
@@ -345,13 +368,34 @@ xa_arena_empty_idle(void)
 size_t
 xa_arena_trim(size_t keep_bytes)
 {
+    return xa_arena_trim_until(keep_bytes, UINT64_MAX);
+}
+
+static bool
+is_past(uint64_t deadline_ms)
+{
+    return deadline_ms != UINT64_MAX && xa_os_now_ms() >= deadline_ms;
+}
+
+size_t
+xa_arena_trim_until(size_t keep_bytes, uint64_t deadline_ms)
+{
     size_t total = 0;
-    for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
-        for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
-            empty_depot(&xa_arena_at(i)->bins[c], c);
-    for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
-        if (xa_arena_at(i) != NULL)
-            total += xa_page_heap_purge(&xa_arena_at(i)->heap, keep_bytes);
+    for (unsigned i = 0; i < XA_ARENAS_MAX && !is_past(deadline_ms); i++) {
+        struct xa_arena *arena = xa_arena_at(i);
+        for (unsigned c = 1; arena != NULL && c <= XA_SMALL_CLASSES && !is_past(deadline_ms); c++) {
+            empty_depot(&arena->bins[c], c);
+            release_kept(arena, c);
+        }
+    }
+    for (unsigned i = 0; i < XA_ARENAS_MAX && !is_past(deadline_ms); i++) {
+        struct xa_arena *arena = xa_arena_at(i);
+        if (arena == NULL)
+            continue;
+        total += xa_page_heap_purge_until(&arena->heap, keep_bytes, deadline_ms);
+        if (keep_bytes == 0)
+            xa_page_heap_close_empty(&arena->heap);
+    }
     return total;
 }
 

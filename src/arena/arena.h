@@ -66,6 +66,9 @@ bool xa_arena_empty_idle(void);
 /* Empty the depots into slabs and purge; `keep_bytes` a heap stay dirty.  Bytes given back. */
 size_t xa_arena_trim(size_t keep_bytes);
 
+/* The same, as far as it goes until a time. */
+size_t xa_arena_trim_until(size_t keep_bytes, uint64_t deadline_ms);
+
 /* In a forked child, whose one thread uses `arena` (or none, if NULL). */
 void xa_arena_reset_in_child(struct xa_arena *arena);
 

@@ -131,6 +131,23 @@ is_only_one(const struct xa_bin *bin, uint32_t granule)
     return true;
 }
 
+static void
+let_go(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
+{
+    remove_from_list(bin, granule);
+    count(&bin->counters.slabs, (size_t)-1);
+    released->granules[released->count++] = granule;
+}
+
+void
+xa_bin_release_kept(struct xa_bin *bin, struct xa_bin_released *released)
+{
+    uint32_t granule = bin->lists[XA_BIN_LISTS - 1];
+    if (granule != XA_GRANULE_NONE &&
+        slab_at(granule)->free_slots == xa_size_class_table[bin->size_class].slots)
+        let_go(bin, granule, released);
+}
+
 /* The slab has one more free slot: put it where it belongs, or let it go. */
 static void
 move_up(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
@@ -143,11 +160,8 @@ move_up(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
         insert(bin, granule);
     }
     if (slab->free_slots == xa_size_class_table[bin->size_class].slots &&
-        !is_only_one(bin, granule)) {
-        remove_from_list(bin, granule);
-        count(&bin->counters.slabs, (size_t)-1);
-        released->granules[released->count++] = granule;
-    }
+        !is_only_one(bin, granule))
+        let_go(bin, granule, released);
 }
 
 /* The slot is free, or its slab has even been given back since. */

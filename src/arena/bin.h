@@ -56,6 +56,10 @@ void xa_bin_add_slab(struct xa_bin *bin, uint32_t granule) XA_REQUIRES(bin->lock
 unsigned xa_bin_return(struct xa_bin *bin, void **objects, unsigned count,
     struct xa_bin_released *released) XA_REQUIRES(bin->lock);
 
+/* Let go of the slab that is kept although it is empty, into `released`; idle bins need none. */
+void xa_bin_release_kept(struct xa_bin *bin, struct xa_bin_released *released)
+    XA_REQUIRES(bin->lock);
+
 /* A magazine from the reserve, which takes the depot's stack over when empty; or NULL. */
 struct xa_magazine *xa_bin_take_magazine(struct xa_bin *bin) XA_REQUIRES(bin->lock);
 

@@ -486,9 +486,15 @@ purge_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t excess)
 size_t
 xa_page_heap_purge(struct xa_page_heap *heap, size_t keep_bytes)
 {
+    return xa_page_heap_purge_until(heap, keep_bytes, UINT64_MAX);
+}
+
+size_t
+xa_page_heap_purge_until(struct xa_page_heap *heap, size_t keep_bytes, uint64_t deadline_ms)
+{
     size_t total = 0;
     xa_lock_lock(&heap->lock);
-    for (;;) {
+    while (deadline_ms == UINT64_MAX || xa_os_now_ms() < deadline_ms) {
         size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
         size_t slot = xa_max_tree_find_last(&heap->dirty_runs, 1);
         if (dirty <= keep_bytes || slot == XA_MAX_TREE_NOT_FOUND)

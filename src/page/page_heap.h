@@ -66,6 +66,10 @@ XA_MUST_USE bool xa_page_heap_extend(struct xa_page_heap *heap, uint32_t granule
 /* Give dirty granules back until at most `keep_bytes` of them remain.  The bytes given back. */
 size_t xa_page_heap_purge(struct xa_page_heap *heap, size_t keep_bytes) XA_EXCLUDES(heap->lock);
 
+/* The same, but stop at a time: one more chunk is purged at most. */
+size_t xa_page_heap_purge_until(struct xa_page_heap *heap, size_t keep_bytes, uint64_t deadline_ms)
+    XA_EXCLUDES(heap->lock);
+
 /* Give back what decay and the bound on dirty bytes ask for at this time. */
 void xa_page_heap_decay(struct xa_page_heap *heap, uint64_t now_ms) XA_EXCLUDES(heap->lock);
 

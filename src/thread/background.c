@@ -36,6 +36,7 @@ enum {
 
 _Atomic uint32_t xa_background_state;
 
+static _Atomic bool trim_is_wanted;
 static _Atomic uint64_t retry_ms; /* not before this, after a refusal */
 
 static size_t
@@ -57,10 +58,18 @@ has_threads(void)
     return first != NULL && first->next != NULL;
 }
 
+void
+xa_background_finish_trim(void)
+{
+    atomic_store_explicit(&trim_is_wanted, true, memory_order_relaxed);
+}
+
 /* Purge what is due everywhere; true if something dirty is left. */
 static bool
 purge(void)
 {
+    if (atomic_exchange_explicit(&trim_is_wanted, false, memory_order_relaxed))
+        (void)xa_arena_trim(0);
     for (unsigned i = 0; i < xa_arena_limit(); i++) {
         struct xa_arena *arena = xa_arena_at(i);
         if (arena != NULL)

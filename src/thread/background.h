@@ -41,6 +41,9 @@ xa_background_poke(void)
         xa_background_look();
 }
 
+/* A trim ran out of time: the thread, if it is there, gives the rest back. */
+void xa_background_finish_trim(void);
+
 /* In a forked child: the thread did not come along. */
 void xa_background_reset_in_child(void);
 

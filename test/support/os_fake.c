@@ -86,6 +86,9 @@ static struct {
     uintptr_t address_end;
     uint64_t now_ms;
     unsigned processors;
+    uint64_t signal_mask;
+    unsigned asleep_number; /* 0: none */
+    uint64_t asleep_mask;
     bool environment_is_ready;
     struct named environment[NAMES_MAX];
     struct named files[NAMES_MAX];
@@ -371,6 +374,35 @@ xa_os_find_free_range(size_t bytes)
     return address;
 }
 
+static bool
+extend_locked(uintptr_t address, size_t bytes, size_t new_bytes)
+{
+    bool fails = is_to_fail(XA_OS_FAKE_EXTEND);
+    size_t more = new_bytes - bytes;
+    if (!covers(address, bytes) || new_bytes <= bytes)
+        misuse("extended what is not mapped", address, bytes);
+    if (!is_clear_of(address + bytes, more))
+        misuse("extended over a mapping", address + bytes, more);
+    if (fails || is_foreign(address + bytes, more) ||
+        more > settings.mapped_max - host.mapped_bytes)
+        return false;
+    if (mremap((void *)address, bytes, new_bytes, 0) == MAP_FAILED)
+        return false;
+    add_range(address + bytes, more);
+    return true;
+}
+
+bool
+xa_os_extend(uintptr_t address, size_t bytes, size_t new_bytes)
+{
+    check_multiple("extended something else than pages", address, bytes);
+    check_multiple("extended to something else than pages", address, new_bytes);
+    pthread_mutex_lock(&mutex);
+    bool done = extend_locked(address, bytes, new_bytes);
+    pthread_mutex_unlock(&mutex);
+    return done;
+}
+
 bool
 xa_os_unmap(uintptr_t address, size_t bytes)
 {
@@ -529,6 +561,12 @@ append(char *text, size_t *length, size_t capacity, const char *more, size_t byt
 }
 
 void
+xa_os_keep_error(void)
+{
+    /* What is written stays in memory, whatever the program closes. */
+}
+
+void
 xa_os_write_error(const char *text, size_t bytes)
 {
     pthread_mutex_lock(&mutex);
@@ -555,6 +593,28 @@ unsigned
 xa_os_process_id(void)
 {
     return 4711;
+}
+
+unsigned
+xa_os_thread_number(void)
+{
+    return (unsigned)syscall(SYS_gettid);
+}
+
+uint64_t
+xa_os_signal_mask(void)
+{
+    return __atomic_load_n(&settings.signal_mask, __ATOMIC_RELAXED);
+}
+
+bool
+xa_os_thread_sleeps(unsigned number, uint64_t signal_mask)
+{
+    pthread_mutex_lock(&mutex);
+    bool sleeps = number != 0 && number == settings.asleep_number &&
+        signal_mask == settings.asleep_mask;
+    pthread_mutex_unlock(&mutex);
+    return sleeps;
 }
 
 void
@@ -617,6 +677,27 @@ void
 xa_os_fake_set_affinity(unsigned processors)
 {
     settings.processors = processors;
+}
+
+void
+xa_os_fake_set_signal_mask(uint64_t signal_mask)
+{
+    __atomic_store_n(&settings.signal_mask, signal_mask, __ATOMIC_RELAXED);
+}
+
+void
+xa_os_fake_set_asleep(unsigned thread_number, uint64_t signal_mask)
+{
+    pthread_mutex_lock(&mutex);
+    settings.asleep_number = thread_number;
+    settings.asleep_mask = signal_mask;
+    pthread_mutex_unlock(&mutex);
+}
+
+void
+xa_os_fake_set_awake(void)
+{
+    xa_os_fake_set_asleep(0, 0);
 }
 
 static void

@@ -32,6 +32,7 @@ enum xa_os_fake_call {
     XA_OS_FAKE_MAP,
     XA_OS_FAKE_MAP_ANYWHERE,
     XA_OS_FAKE_FIND_FREE_RANGE,
+    XA_OS_FAKE_EXTEND,
     XA_OS_FAKE_UNMAP,
     XA_OS_FAKE_PURGE,
     XA_OS_FAKE_MOVE,
@@ -53,6 +54,13 @@ void xa_os_fake_set_secure(bool is_secure);
 void xa_os_fake_set_clock(uint64_t now_ms);
 
 void xa_os_fake_set_affinity(unsigned processors);
+
+/* What every thread's mask of blocked signals is. */
+void xa_os_fake_set_signal_mask(uint64_t signal_mask);
+
+/* That thread is asleep with these signals blocked, until it is said to be awake. */
+void xa_os_fake_set_asleep(unsigned thread_number, uint64_t signal_mask);
+void xa_os_fake_set_awake(void);
 
 /* "" is a value; NULL removes the variable.  The strings must stay. */
 void xa_os_fake_set_environment(const char *name, const char *value);
@@ -77,7 +85,7 @@ void xa_os_fake_stop_failing(void);
 unsigned long xa_os_fake_failures(void);
 unsigned long xa_os_fake_count(enum xa_os_fake_call call);
 
-/* Let calls of xa_os_map() and xa_os_map_anywhere() fail that would bring the sum beyond this. */
+/* Let calls that map memory fail if they would bring the sum beyond this. */
 void xa_os_fake_set_mapped_max(size_t bytes);
 
 /* Nothing can be mapped at or above this address. */

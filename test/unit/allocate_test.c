@@ -15,6 +15,10 @@
 #include "support/seed.h"
 #include "support/threads.h"
 
+/* As a program's own settings: what is dirty stays so until a test says otherwise. */
+extern const char *xalloc_conf;
+const char *xalloc_conf = "background_thread:false";
+
 enum {
     MIB = 1 << 20,
     OBJECTS = 300,

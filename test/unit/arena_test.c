@@ -64,7 +64,7 @@ take(struct xa_arena *arena, unsigned size_class, void **objects, unsigned count
 static struct xa_magazine *
 fill(struct xa_arena *arena, unsigned size_class, unsigned count)
 {
-    struct xa_magazine *magazine = xa_magazine_make(2);
+    struct xa_magazine *magazine = xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX);
     assert_non_null(magazine);
     take(arena, size_class, xa_magazine_end(magazine) - count, count);
     atomic_store(&magazine->count, (uint16_t)count);
@@ -320,6 +320,31 @@ trimming_empties_everything(void **state)
 }
 
 static void
+depots_that_nobody_uses_are_emptied_at_the_second_look(void **state)
+{
+    (void)state;
+    begin(2);
+    struct xa_arena *first = xa_arena_assign(), *second = xa_arena_assign();
+    assert_true(xa_arena_empty_idle());
+    for (int i = 0; i < 12; i++) {
+        xa_arena_put_magazine(first, CLASS, fill(first, CLASS, 10));
+        xa_arena_put_magazine(second, 1, fill(second, 1, 10));
+    }
+    assert_false(xa_arena_empty_idle());
+    assert_int_equal(taken_slots(), 240);
+    /* One of them is used in between. */
+    struct xa_magazine *magazine = xa_arena_take_magazine(first, CLASS);
+    assert_non_null(magazine);
+    assert_false(xa_arena_empty_idle());
+    assert_int_equal(atomic_load(&bin_of(1, 1)->counters.taken_slots), 0);
+    assert_int_equal(atomic_load(&bin_of(0, CLASS)->counters.taken_slots), 120);
+    (void)xa_arena_empty_idle();
+    assert_int_equal(taken_slots(), 10);
+    assert_true(xa_arena_empty_idle());
+    xa_arena_put_magazine(first, CLASS, magazine);
+}
+
+static void
 requests_that_missed_are_sampled(void **state)
 {
     (void)state;
@@ -417,7 +442,7 @@ send_and_receive(unsigned index, void *argument)
             break;
         case 3: {
             batch = batch < count ? batch : count;
-            struct xa_magazine *magazine = batch > 0 ? xa_magazine_make(2) : NULL;
+            struct xa_magazine *magazine = batch > 0 ? xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX) : NULL;
             if (magazine == NULL)
                 break;
             for (unsigned i = 0; i < batch; i++) {
@@ -482,6 +507,7 @@ main(void)
         XA_OS_FAKE_FRESH(what_piles_up_is_bounded_and_goes_back_to_slabs),
         XA_OS_FAKE_FRESH(nobody_waits_for_a_busy_bin_to_give_back),
         XA_OS_FAKE_FRESH(trimming_empties_everything),
+        XA_OS_FAKE_FRESH(depots_that_nobody_uses_are_emptied_at_the_second_look),
         XA_OS_FAKE_FRESH(requests_that_missed_are_sampled),
         XA_OS_FAKE_FRESH(out_of_memory_is_none_and_nothing_is_lost),
         XA_OS_FAKE_FRESH(a_child_has_one_thread_in_its_arena),

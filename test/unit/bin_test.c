@@ -240,7 +240,7 @@ freeing_into_a_slab_that_is_gone_is_fatal(void **state)
 static struct xa_magazine *
 magazine_of(unsigned count)
 {
-    struct xa_magazine *magazine = xa_magazine_make(0);
+    struct xa_magazine *magazine = xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX);
     assert_non_null(magazine);
     atomic_store(&magazine->count, (uint16_t)count);
     return magazine;

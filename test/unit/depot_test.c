@@ -23,7 +23,7 @@ static uint64_t seed;
 static struct xa_magazine *
 make(unsigned count)
 {
-    struct xa_magazine *magazine = xa_magazine_make(0);
+    struct xa_magazine *magazine = xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX);
     assert_non_null(magazine);
     atomic_store(&magazine->count, (uint16_t)count);
     return magazine;
@@ -84,6 +84,28 @@ further_ones_are_stacked_with_their_number(void **state)
     assert_int_equal(xa_depot_objects(&depot), 7);
     /* The number begins anew. */
     assert_int_equal(xa_depot_put(&depot, first), 10);
+}
+
+static void
+a_look_tells_whether_anything_came_or_went(void **state)
+{
+    size_t seen[XA_DEPOT_SLOTS + 4];
+    (void)state;
+    xa_os_init();
+    seen[0] = xa_depot_look(&depot);
+    assert_int_equal(seen[0], 0);
+    for (unsigned i = 1; i < XA_DEPOT_SLOTS + 4; i++) {
+        (void)xa_depot_put(&depot, make(13));
+        seen[i] = xa_depot_look(&depot);
+        assert_int_equal(xa_depot_look(&depot), seen[i]);
+        for (unsigned j = 0; j < i; j++)
+            assert_int_not_equal(seen[i], seen[j]);
+    }
+    /* The same magazine in another slot is a change as well. */
+    struct xa_magazine *first = xa_depot_take(&depot), *second = xa_depot_take(&depot);
+    (void)xa_depot_put(&depot, second);
+    (void)xa_depot_put(&depot, first);
+    assert_int_not_equal(xa_depot_look(&depot), seen[XA_DEPOT_SLOTS + 3]);
 }
 
 static void
@@ -207,6 +229,7 @@ main(void)
         XA_OS_FAKE_FRESH(an_empty_depot_has_nothing),
         XA_OS_FAKE_FRESH(the_first_seven_go_to_slots),
         XA_OS_FAKE_FRESH(further_ones_are_stacked_with_their_number),
+        XA_OS_FAKE_FRESH(a_look_tells_whether_anything_came_or_went),
         XA_OS_FAKE_FRESH(a_free_slot_is_preferred_to_the_stack),
         XA_OS_FAKE_FRESH(the_number_on_the_stack_stops_at_what_it_can_say),
         XA_OS_FAKE_FRESH(threads_lose_and_double_no_magazine),

@@ -32,6 +32,10 @@
 #include "support/threads.h"
 #include "thread/thread_cache.h"
 
+/* As a program's own settings: what is dirty stays so until a test says otherwise. */
+extern const char *xalloc_conf;
+const char *xalloc_conf = "background_thread:false";
+
 enum {
     MIB = 1 << 20,
     OBJECTS = 800,

@@ -1,5 +1,5 @@
 /*
- * magazine_test.c - arrays of pointers, closed by a NULL.
+ * magazine_test.c - arrays of pointers, closed by a NULL, at multiples of their size.
  */
 #include "arena/magazine.h"
 
@@ -9,30 +9,62 @@
 
 #include "extent/metadata.h"
 
+enum { COUNT = 50 };
+
+static struct xa_magazine *
+make(unsigned capacity)
+{
+    struct xa_magazine *magazine = xa_magazine_make(capacity);
+    assert_non_null(magazine);
+    return magazine;
+}
+
 static void
 a_magazine_has_room_up_to_its_closing_null(void **state)
 {
-    static const unsigned capacities[XA_MAGAZINE_KINDS] = {13, 29, 61};
     (void)state;
     xa_os_init();
-    for (unsigned kind = 0; kind < XA_MAGAZINE_KINDS; kind++) {
-        struct xa_magazine *magazine = xa_magazine_make(kind);
-        assert_non_null(magazine);
-        assert_int_equal(xa_magazine_capacity(kind), capacities[kind]);
-        assert_int_equal(magazine->capacity, capacities[kind]);
-        assert_int_equal(magazine->kind, kind);
+    assert_int_equal(XA_MAGAZINE_OBJECTS_MAX, 61);
+    for (unsigned capacity = 1; capacity <= XA_MAGAZINE_OBJECTS_MAX; capacity++) {
+        struct xa_magazine *magazine = make(capacity);
+        xa_slot *end = xa_magazine_end(magazine);
+        assert_int_equal(magazine->capacity, capacity);
         assert_int_equal(magazine->count, 0);
-        void **end = xa_magazine_end(magazine);
-        assert_ptr_equal(end, magazine->slots + capacities[kind]);
+        assert_ptr_equal(end, magazine->slots + capacity);
         assert_null(*end);
-        /* It fills its block of metadata, and not more. */
-        assert_int_equal((char *)(end + 1) - (char *)magazine, 128 << kind);
-        memset(magazine->slots, 1, capacities[kind] * sizeof(void *));
+        memset(magazine->slots, 1, capacity * sizeof(xa_slot));
         assert_null(*end);
+        assert_int_equal(magazine->capacity, capacity);
         xa_magazine_discard(magazine);
     }
-    assert_int_equal(XA_MAGAZINE_OBJECTS_MAX, capacities[XA_MAGAZINE_KINDS - 1]);
     assert_int_equal(xa_metadata_used_bytes(), 0);
+}
+
+static void
+the_first_slot_and_no_other_is_where_it_is_full(void **state)
+{
+    (void)state;
+    xa_os_init();
+    for (int i = 0; i < COUNT; i++) {
+        struct xa_magazine *magazine = make(61);
+        assert_int_equal((uintptr_t)magazine % XA_MAGAZINE_BYTES, 0);
+        for (unsigned slot = 0; slot <= 61; slot++)
+            assert_int_equal(xa_magazine_is_full_at(&magazine->slots[slot]), slot == 0);
+    }
+}
+
+static void
+an_empty_magazine_can_change_its_capacity(void **state)
+{
+    (void)state;
+    xa_os_init();
+    struct xa_magazine *magazine = make(61);
+    memset(magazine->slots, 1, 61 * sizeof(xa_slot));
+    atomic_store(&magazine->count, 61);
+    xa_magazine_set_capacity(magazine, 8);
+    assert_int_equal(magazine->capacity, 8);
+    assert_int_equal(magazine->count, 0);
+    assert_null(*xa_magazine_end(magazine));
 }
 
 static void
@@ -40,12 +72,13 @@ a_discarded_magazine_comes_back_clean(void **state)
 {
     (void)state;
     xa_os_init();
-    struct xa_magazine *magazine = xa_magazine_make(1);
-    memset(magazine->slots, 1, (magazine->capacity + 1) * sizeof(void *));
+    struct xa_magazine *magazine = make(61);
+    memset(magazine, 1, sizeof *magazine);
     xa_magazine_discard(magazine);
-    assert_ptr_equal(xa_magazine_make(1), magazine);
+    assert_ptr_equal(xa_magazine_make(28), magazine);
     assert_null(*xa_magazine_end(magazine));
     assert_null(magazine->next);
+    assert_int_equal(magazine->count, 0);
 }
 
 static void
@@ -53,12 +86,12 @@ without_memory_there_is_none(void **state)
 {
     (void)state;
     xa_os_init();
-    while (xa_metadata_take(64) != NULL && xa_metadata_used_bytes() < 65536)
-        continue;
+    while (xa_metadata_used_bytes() < 65536)
+        assert_non_null(xa_metadata_take(64));
     xa_os_fake_fail(XA_OS_FAKE_MAP_ANYWHERE, 1, XA_OS_FAKE_FROM_THEN_ON);
-    assert_null(xa_magazine_make(0));
+    assert_null(xa_magazine_make(8));
     xa_os_fake_stop_failing();
-    assert_non_null(xa_magazine_make(0));
+    assert_non_null(xa_magazine_make(8));
 }
 
 int
@@ -66,6 +99,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         XA_OS_FAKE_FRESH(a_magazine_has_room_up_to_its_closing_null),
+        XA_OS_FAKE_FRESH(the_first_slot_and_no_other_is_where_it_is_full),
+        XA_OS_FAKE_FRESH(an_empty_magazine_can_change_its_capacity),
         XA_OS_FAKE_FRESH(a_discarded_magazine_comes_back_clean),
         XA_OS_FAKE_FRESH(without_memory_there_is_none),
     };

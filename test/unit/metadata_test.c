@@ -41,9 +41,10 @@ take(struct block *block, size_t bytes, unsigned char mark)
 {
     *block = (struct block){xa_metadata_take(bytes), bytes, mark};
     assert_non_null(block->start);
-    assert_int_equal((uintptr_t)block->start % 64, 0);
-    if (bytes >= XA_METADATA_PAGE_BYTES)
-        assert_int_equal((uintptr_t)block->start % XA_METADATA_PAGE_BYTES, 0);
+    size_t alignment = 64;
+    while (alignment < bytes && alignment < XA_METADATA_PAGE_BYTES)
+        alignment *= 2;
+    assert_int_equal((uintptr_t)block->start % alignment, 0);
     assert_true(is_filled(block, 0));
     memset(block->start, mark, bytes);
 }

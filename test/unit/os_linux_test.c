@@ -201,7 +201,24 @@ a_move_replaces_nothing(void **state)
 }
 
 static void
-a_mapping_that_grew_after_a_move_moves_again(void **state)
+an_extended_mapping_is_zero_behind_and_replaces_nothing(void **state)
+{
+    (void)state;
+    uintptr_t address = free_range();
+    assert_int_equal(xa_os_map(address, 2 * page), XA_OS_DONE);
+    memset((void *)address, 7, 2 * page);
+    assert_true(xa_os_extend(address, 2 * page, 4 * page));
+    assert_int_equal(((char *)address)[2 * page - 1], 7);
+    assert_int_equal(((char *)address)[2 * page], 0);
+    ((char *)address)[4 * page - 1] = 1;
+    assert_int_equal(xa_os_map(address + 6 * page, page), XA_OS_DONE);
+    assert_false(xa_os_extend(address, 4 * page, 7 * page));
+    assert_int_equal(xa_os_map(address + 4 * page, 2 * page), XA_OS_DONE);
+    assert_true(xa_os_unmap(address, 7 * page));
+}
+
+static void
+a_mapping_that_was_extended_after_a_move_moves_again(void **state)
 {
     (void)state;
     uintptr_t address = free_range(), second = address + 16 * page, third = address + 32 * page;
@@ -209,14 +226,112 @@ a_mapping_that_grew_after_a_move_moves_again(void **state)
     memset((void *)address, 7, 2 * page);
     assert_true(xa_os_move(address, 2 * page, second, 4 * page));
     memset((void *)second, 7, 4 * page);
-    /* To the kernel this may be a second mapping: it came from another address. */
-    assert_int_equal(xa_os_map(second + 4 * page, 2 * page), XA_OS_DONE);
+    /* Mapped behind it, this would be a second mapping to the kernel, for ever. */
+    assert_true(xa_os_extend(second, 4 * page, 6 * page));
     memset((void *)(second + 4 * page), 7, 2 * page);
     assert_true(xa_os_move(second, 6 * page, third, 8 * page));
     for (size_t i = 0; i < 6 * page; i++)
         assert_int_equal(((char *)third)[i], 7);
     assert_int_equal(((char *)third)[6 * page], 0);
     assert_true(xa_os_unmap(third, 8 * page));
+}
+
+static struct {
+    pthread_barrier_t ready;
+    pthread_barrier_t over;
+    _Atomic unsigned number;
+    _Atomic uint64_t mask;
+    _Atomic bool is_over;
+} sleeper;
+
+static void
+sleep_at_a_barrier(unsigned index, void *argument)
+{
+    sigset_t set;
+    (void)index;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    if (argument != NULL)
+        pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sleeper.number = xa_os_thread_number();
+    sleeper.mask = xa_os_signal_mask();
+    pthread_barrier_wait(&sleeper.ready);
+    pthread_barrier_wait(&sleeper.over);
+}
+
+/* The host may take a moment until the thread sleeps. */
+static bool
+falls_asleep(unsigned number, uint64_t mask)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (xa_os_thread_sleeps(number, mask))
+            return true;
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    return false;
+}
+
+static bool
+host_tells_of_threads(void)
+{
+    char text[1];
+    if (xa_os_read_file("/proc/self/syscall", text, 1) == 1)
+        return true;
+    print_message("the kernel does not tell what threads do (/proc/self/syscall)\n");
+    errno = ODD_ERRNO;
+    return false;
+}
+
+static void
+a_thread_that_sleeps_is_known_by_its_signals(void **state)
+{
+    struct xa_threads team;
+    (void)state;
+    if (!host_tells_of_threads())
+        skip();
+    pthread_barrier_init(&sleeper.ready, NULL, 2);
+    pthread_barrier_init(&sleeper.over, NULL, 2);
+    assert_true(xa_threads_start(&team, 1, sleep_at_a_barrier, &team));
+    pthread_barrier_wait(&sleeper.ready);
+    assert_int_equal(sleeper.mask, xa_os_signal_mask() | UINT64_C(1) << (SIGUSR2 - 1));
+    assert_int_not_equal(sleeper.number, xa_os_thread_number());
+    assert_true(falls_asleep(sleeper.number, sleeper.mask));
+    /* Other signals blocked: that is a handler, which has interrupted who knows what. */
+    assert_false(xa_os_thread_sleeps(sleeper.number, 0));
+    pthread_barrier_wait(&sleeper.over);
+    assert_true(xa_threads_join(&team, SECONDS));
+    assert_false(xa_os_thread_sleeps(sleeper.number, sleeper.mask));
+    errno = ODD_ERRNO;
+}
+
+static void
+run_until_told(unsigned index, void *argument)
+{
+    (void)index;
+    (void)argument;
+    sleeper.number = xa_os_thread_number();
+    sleeper.mask = xa_os_signal_mask();
+    pthread_barrier_wait(&sleeper.ready);
+    while (!sleeper.is_over)
+        continue;
+}
+
+static void
+a_thread_that_runs_does_not_sleep(void **state)
+{
+    struct xa_threads team;
+    (void)state;
+    sleeper.is_over = false;
+    pthread_barrier_init(&sleeper.ready, NULL, 2);
+    assert_true(xa_threads_start(&team, 1, run_until_told, NULL));
+    pthread_barrier_wait(&sleeper.ready);
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    for (int i = 0; i < 100; i++)
+        assert_false(xa_os_thread_sleeps(sleeper.number, sleeper.mask));
+    sleeper.is_over = true;
+    assert_true(xa_threads_join(&team, SECONDS));
+    assert_false(xa_os_thread_sleeps(xa_os_thread_number(), xa_os_signal_mask()));
+    errno = ODD_ERRNO;
 }
 
 static int

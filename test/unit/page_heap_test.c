@@ -504,6 +504,58 @@ at_once_is_at_every_tick(void **state)
 }
 
 static void
+a_purger_leaves_the_clock_to_itself(void **state)
+{
+    (void)state;
+    begin(1000);
+    xa_page_heap_has_purger = true;
+    xa_os_fake_set_clock(5000);
+    uint32_t run = take_dirty(100);
+    take(1);
+    give(run, 100, 100);
+    xa_os_fake_set_clock(50000);
+    for (int i = 0; i < 100; i++)
+        xa_page_heap_tick(&heap);
+    assert_int_equal(value(&heap.counters.dirty_bytes), 100);
+    xa_page_heap_decay(&heap, 50000);
+    xa_page_heap_decay(&heap, 60000);
+    check(1);
+    assert_int_equal(value(&heap.counters.dirty_bytes), 0);
+    /* Others help if it falls behind. */
+    xa_page_heap_dirty_max_bytes = 10 * GRANULE;
+    assert_int_equal(take(100), run);
+    memset(memory_of(run), 1, 100 * GRANULE);
+    give(run, 100, 100);
+    xa_page_heap_tick(&heap);
+    check(1);
+    assert_int_equal(value(&heap.counters.dirty_bytes), 10);
+}
+
+static void
+free_chunks_without_memory_are_closed(void **state)
+{
+    (void)state;
+    begin(-1);
+    uint32_t first = take(128), second = take(128), third = take(128), fourth = take_dirty(128);
+    uint32_t fifth = take(128);
+    give(third, 128, 0);
+    give(fourth, 128, 128);
+    give(fifth, 128, 0);
+    assert_int_equal(xa_page_heap_counter(&heap.counters.chunks), 3);
+    xa_page_heap_close_empty(&heap);
+    check(256);
+    /* What is dirty is left to decay, and the last chunk stays. */
+    assert_int_equal(xa_page_heap_counter(&heap.counters.chunks), 2);
+    assert_true(xa_os_fake_is_unmapped((uintptr_t)memory_of(fifth), 128 * GRANULE));
+    assert_int_equal(xa_page_heap_purge(&heap, 0), 128 * GRANULE);
+    give(first, 128, 0);
+    give(second, 128, 0);
+    xa_page_heap_close_empty(&heap);
+    check(0);
+    assert_int_equal(xa_page_heap_counter(&heap.counters.chunks), 1);
+}
+
+static void
 never_is_never(void **state)
 {
     (void)state;
@@ -781,6 +833,8 @@ main(void)
         XA_OS_FAKE_FRESH(a_short_host_gives_just_what_is_needed),
         XA_OS_FAKE_FRESH(unused_pages_decay_with_the_clock),
         XA_OS_FAKE_FRESH(at_once_is_at_every_tick),
+        XA_OS_FAKE_FRESH(a_purger_leaves_the_clock_to_itself),
+        XA_OS_FAKE_FRESH(free_chunks_without_memory_are_closed),
         XA_OS_FAKE_FRESH(never_is_never),
         XA_OS_FAKE_FRESH(dirty_memory_is_bounded_whatever_the_clock_says),
         XA_OS_FAKE_FRESH(on_large_pages_runs_are_whole_pages),

@@ -20,6 +20,10 @@
 #include "page/huge.h"
 #include "support/seed.h"
 
+/* As a program's own settings: what is dirty stays so until a test says otherwise. */
+extern const char *xalloc_conf;
+const char *xalloc_conf = "background_thread:false";
+
 enum {
     MIB = 1 << 20,
     OBJECTS = 2000,
@@ -266,6 +270,7 @@ static void
 options_are_listed_that_are_not_at_their_defaults(void **state)
 {
     (void)state;
+    xalloc_conf = NULL;
     xa_os_fake_set_environment("XALLOC_CONF", "narenas:3,stats_print:true");
     allocate_some();
     write_report(XA_REPORT_FULL);
@@ -280,6 +285,7 @@ static void
 without_settings_there_are_no_options_to_list(void **state)
 {
     (void)state;
+    xalloc_conf = NULL;
     allocate_some();
     write_report(XA_REPORT_FULL);
     const char *line = strstr(text, "Options");

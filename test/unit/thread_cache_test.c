@@ -18,6 +18,7 @@
 
 enum {
     CLASS = 4, /* 64 bytes */
+    BUDGET_BYTES = 1 << 28,
     OUT_MAX = 2000,
     ROUNDS = 60000,
     THREADS = 4,
@@ -43,6 +44,7 @@ begin(unsigned arenas)
     xa_options.dirty_decay_ms = -1;
     xa_arena_init();
     xa_arena_set_limit(arenas);
+    xa_thread_cache_budget_bytes = BUDGET_BYTES;
     return new_thread();
 }
 
@@ -60,7 +62,7 @@ static void
 push(struct xa_thread_state *state, unsigned size_class, void *object)
 {
     xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
-    if (top == state->limits[size_class]) {
+    if (xa_magazine_is_full_at(top)) {
         xa_thread_cache_overflow(state, size_class, object);
         return;
     }
@@ -103,24 +105,36 @@ what_is_pushed_last_is_popped_first(void **state)
         assert_ptr_equal(pop(own, CLASS), objects[i]);
 }
 
+/* What a magazine of the class may hold at most: objects, and bytes unless there are two. */
+static unsigned
+bound_of(unsigned size_class)
+{
+    unsigned objects = 32768 / xa_size_class_table[size_class].object_bytes;
+    if (objects > XA_MAGAZINE_OBJECTS_MAX)
+        return XA_MAGAZINE_OBJECTS_MAX;
+    return objects < 2 ? 2 : objects;
+}
+
 static void
 a_class_starts_slowly(void **state)
 {
     (void)state;
     struct xa_thread_state *own = begin(1);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        /* Who needs one object gets one, and no magazine. */
         assert_non_null(pop(own, c));
-        size_t bytes = xa_size_class_table[c].object_bytes;
-        /* A cache line's worth at most beyond what was asked for. */
-        assert_true(xa_thread_state_objects(own, c) * bytes < 64);
+        assert_int_equal(xa_thread_state_objects(own, c), 0);
+        assert_null(atomic_load(&own->actives[c]));
+        assert_int_equal(taken_slots(c), 1);
     }
+    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
     /* The more misses, the more comes at once. */
     size_t misses = 0;
     for (int i = 0; i < 1000; i++) {
         misses += xa_thread_state_objects(own, CLASS) == 0;
         assert_non_null(pop(own, CLASS));
     }
-    assert_true(misses < 1000 / 13 + 10);
+    assert_true(misses < 1000 / XA_MAGAZINE_OBJECTS_MAX + 10);
 }
 
 static void
@@ -130,21 +144,66 @@ a_cache_is_bounded_by_number_and_bytes(void **state)
     (void)state;
     struct xa_thread_state *own = begin(1);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
-        size_t bytes = xa_size_class_table[c].object_bytes;
-        unsigned capacity = xa_thread_cache_capacity(c), count = 8 * capacity;
-        assert_in_range(capacity, 2, XA_MAGAZINE_OBJECTS_MAX);
-        assert_true(capacity == 2 || capacity * bytes <= 32768);
+        unsigned bound = bound_of(c), count = 8 * bound;
         for (int round = 0; round < 4; round++) {
             for (unsigned i = 0; i < count; i++)
                 assert_non_null(objects[i] = pop(own, c));
             for (unsigned i = 0; i < count; i++) {
                 push(own, c, objects[i]);
                 /* An active magazine and a spare one, not more. */
-                assert_true(xa_thread_state_objects(own, c) <= 2 * capacity);
+                assert_true(xa_thread_state_objects(own, c) <= 2 * bound);
             }
         }
+        assert_true(xa_thread_state_objects(own, c) > bound);
         assert_int_equal(taken_slots(c), waiting(c));
     }
+}
+
+static void
+all_caches_together_keep_to_a_budget(void **state)
+{
+    static void *objects[100];
+    struct xa_thread_state *states[8];
+    size_t cached = 0;
+    (void)state;
+    states[0] = begin(1);
+    xa_thread_cache_budget_bytes = 300000;
+    for (int i = 1; i < 8; i++)
+        states[i] = new_thread();
+    for (int round = 0; round < 5; round++)
+        for (int i = 0; i < 8; i++)
+            for (unsigned c = 1; c <= XA_SMALL_CLASSES; c += 3) {
+                for (int j = 0; j < 100; j++)
+                    assert_non_null(objects[j] = pop(states[i], c));
+                for (int j = 0; j < 100; j++)
+                    push(states[i], c, objects[j]);
+                assert_true(atomic_load(&xa_thread_cache_used_bytes) <= 300000);
+            }
+    for (int i = 0; i < 8; i++)
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+            cached += xa_thread_state_objects(states[i], c) * xa_size_class_table[c].object_bytes;
+    assert_in_range(cached, 1, 300000);
+    for (int i = 0; i < 8; i++)
+        xa_thread_cache_flush(states[i]);
+    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    (void)xa_arena_trim(0);
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        assert_int_equal(taken_slots(c), 0);
+}
+
+static void
+without_a_budget_nothing_is_cached(void **state)
+{
+    void *objects[50];
+    (void)state;
+    struct xa_thread_state *own = begin(1);
+    xa_thread_cache_budget_bytes = 0;
+    for (int i = 0; i < 50; i++)
+        assert_non_null(objects[i] = pop(own, CLASS));
+    for (int i = 0; i < 50; i++)
+        push(own, CLASS, objects[i]);
+    assert_int_equal(xa_thread_state_objects(own, CLASS), 0);
+    assert_int_equal(taken_slots(CLASS), 0);
 }
 
 static void
@@ -162,7 +221,7 @@ a_flush_leaves_nothing_in_the_thread(void **state)
     xa_thread_cache_flush(own);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         assert_int_equal(xa_thread_state_objects(own, c), 0);
-        assert_ptr_equal(atomic_load(&own->tops[c]), own->limits[c]);
+        assert_ptr_equal(atomic_load(&own->tops[c]), &xa_thread_state_nothing);
     }
     (void)xa_arena_trim(0);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
@@ -331,7 +390,6 @@ an_active_magazine_that_was_cut_is_adopted_whole(void **state)
     xa_slot *top = atomic_load(&gone->tops[CLASS]);
     atomic_store(&active->count, (uint16_t)(xa_magazine_end(active) - top));
     atomic_store(&gone->tops[CLASS], (xa_slot *)(uintptr_t)&xa_thread_state_nothing);
-    gone->limits[CLASS] = (xa_slot *)(uintptr_t)&xa_thread_state_nothing;
     xa_thread_state_self = own;
     xa_thread_state_reset_in_child();
     struct xa_thread_state *orphan = xa_thread_state_take_orphan();
@@ -341,6 +399,34 @@ an_active_magazine_that_was_cut_is_adopted_whole(void **state)
     (void)xa_arena_trim(0);
     assert_int_equal(taken_slots(CLASS), 0);
     xa_thread_state_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_none;
+}
+
+/* A purger that put the tops aside and went away, or did not come into a child. */
+static void
+tops_that_were_put_aside_can_be_put_back(void **state)
+{
+    static void *objects[100];
+    (void)state;
+    struct xa_thread_state *own = begin(1);
+    for (int i = 0; i < 100; i++)
+        assert_non_null(objects[i] = pop(own, CLASS));
+    for (int i = 0; i < 100; i++)
+        push(own, CLASS, objects[i]);
+    size_t cached = xa_thread_state_objects(own, CLASS);
+    atomic_store(&own->saved[CLASS], atomic_load(&own->tops[CLASS]));
+    atomic_store(&own->tops[CLASS], (xa_slot *)(uintptr_t)&xa_thread_state_nothing);
+    atomic_store(&own->revocation, XA_REVOCATION_PREPARED);
+    assert_int_equal(xa_thread_state_objects(own, CLASS), cached);
+    xa_thread_cache_restore(own);
+    assert_int_equal(own->revocation, XA_REVOCATION_NONE);
+    assert_null(atomic_load(&own->saved[CLASS]));
+    assert_int_equal(xa_thread_state_objects(own, CLASS), cached);
+    assert_ptr_equal(pop(own, CLASS), objects[99]);
+    /* Where an operation of the owner was under way it has won: what it stored stays. */
+    xa_slot *top = atomic_load(&own->tops[CLASS]);
+    atomic_store(&own->saved[CLASS], top + 1);
+    xa_thread_cache_restore(own);
+    assert_ptr_equal(atomic_load(&own->tops[CLASS]), top);
 }
 
 /* ---- Threads: each passes on what it got to the next. ---- */
@@ -411,12 +497,15 @@ main(void)
         XA_OS_FAKE_FRESH(what_is_pushed_last_is_popped_first),
         XA_OS_FAKE_FRESH(a_class_starts_slowly),
         XA_OS_FAKE_FRESH(a_cache_is_bounded_by_number_and_bytes),
+        XA_OS_FAKE_FRESH(all_caches_together_keep_to_a_budget),
+        XA_OS_FAKE_FRESH(without_a_budget_nothing_is_cached),
         XA_OS_FAKE_FRESH(a_flush_leaves_nothing_in_the_thread),
         XA_OS_FAKE_FRESH(what_one_thread_frees_another_gets_without_new_slabs),
         XA_OS_FAKE_FRESH(random_traffic_loses_and_doubles_no_object),
         XA_OS_FAKE_FRESH(without_memory_for_magazines_objects_still_come_and_go),
         XA_OS_FAKE_FRESH(a_child_adopts_the_caches_of_threads_that_are_gone),
         XA_OS_FAKE_FRESH(an_active_magazine_that_was_cut_is_adopted_whole),
+        XA_OS_FAKE_FRESH(tops_that_were_put_aside_can_be_put_back),
         XA_OS_FAKE_FRESH(threads_that_pass_objects_on_lose_and_double_none),
     };
     seed = xa_seed_choose(NULL);

@@ -35,7 +35,7 @@ check_misses(const struct xa_thread_state *state)
 {
     for (unsigned c = 0; c < XA_CLASS_CODES; c++) {
         xa_slot *top = atomic_load(&state->tops[c]);
-        assert_ptr_equal(top, state->limits[c]);
+        assert_true(xa_magazine_is_full_at(top));
         assert_null(*top);
         assert_null(atomic_load(&state->actives[c]));
         assert_null(atomic_load(&state->spares[c]));
@@ -108,7 +108,7 @@ cached_objects_are_counted(void **state)
     (void)state;
     xa_os_init();
     struct xa_thread_state *own = take();
-    struct xa_magazine *active = xa_magazine_make(0), *spare = xa_magazine_make(1);
+    struct xa_magazine *active = xa_magazine_make(8), *spare = xa_magazine_make(28);
     atomic_store(&spare->count, 20);
     atomic_store(&own->spares[5], spare);
     assert_int_equal(xa_thread_state_objects(own, 5), 20);
@@ -116,6 +116,11 @@ cached_objects_are_counted(void **state)
     atomic_store(&own->tops[5], xa_magazine_end(active) - 7);
     assert_int_equal(xa_thread_state_objects(own, 5), 27);
     assert_int_equal(xa_thread_state_objects(own, 6), 0);
+    assert_ptr_equal(xa_thread_state_top(own, 5), xa_magazine_end(active) - 7);
+    /* A purger puts the top aside; the objects are there all the same. */
+    atomic_store(&own->saved[5], xa_magazine_end(active) - 7);
+    atomic_store(&own->tops[5], (xa_slot *)(uintptr_t)&xa_thread_state_nothing);
+    assert_int_equal(xa_thread_state_objects(own, 5), 27);
     /* In the middle of a change the top may still be another magazine's. */
     atomic_store(&own->tops[5], xa_magazine_end(spare));
     assert_int_equal(xa_thread_state_objects(own, 5), 20);
@@ -169,10 +174,10 @@ come_and_go(unsigned index, void *argument)
             return;
         }
         /* Nobody else has it. */
-        state->fills[1] = (uint8_t)(index + 1);
+        state->steps[1] = (uint8_t)(index + 1);
         if (i % 16 == 0)
             xa_os_yield();
-        if (state->fills[1] != index + 1)
+        if (state->steps[1] != index + 1)
             atomic_fetch_add(faults, 1);
         xa_thread_state_return(state);
     }

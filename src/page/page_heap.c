@@ -138,8 +138,9 @@ count(_Atomic size_t *counter, long granules)
 static bool
 reserve_leaf(struct xa_page_heap *heap, size_t slot)
 {
-    struct xa_max_tree *trees[] = {&heap->dirty_runs, &heap->free_runs, &heap->rooms};
-    for (unsigned i = 0; i < sizeof trees / sizeof *trees; i++) {
+    enum { TREES = 3 };
+    struct xa_max_tree *trees[TREES] = {&heap->dirty_runs, &heap->free_runs, &heap->rooms};
+    for (unsigned i = 0; i < TREES; i++) {
         size_t capacity = trees[i]->capacity;
         if (slot < capacity)
             continue;

@@ -8,7 +8,7 @@
 #include "os/lock.h"
 #include "os/os.h"
 
-const xa_slot xa_thread_state_nothing __attribute__((aligned(XA_MAGAZINE_BYTES))) = NULL;
+void *const xa_thread_state_nothing __attribute__((aligned(XA_MAGAZINE_BYTES))) = NULL;
 
 /* Casting const away is safe: nothing is ever stored through an empty cache's top. */
 #define NOTHING ((xa_slot *)(uintptr_t)&xa_thread_state_nothing)

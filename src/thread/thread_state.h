@@ -74,7 +74,7 @@ xa_thread_state_is_real(const struct xa_thread_state *state)
 }
 
 /* Where an empty cache's top leads: a NULL, aligned like a magazine. */
-extern const xa_slot xa_thread_state_nothing;
+extern void *const xa_thread_state_nothing;
 
 /* An unused state or a new one, with empty caches; NULL if memory ran out. */
 XA_MUST_USE struct xa_thread_state *xa_thread_state_take(void);

@@ -178,7 +178,7 @@ turn_malloc_usable_size(void)
 struct operation {
     const char *name;
     const char *symbol;
-    void *address; /* of the function pointer to set */
+    void *address;              /* of the function pointer to set */
     const char *partner_symbol; /* also needed, or NULL */
     void (*turn)(void);
 };
@@ -193,7 +193,7 @@ static const struct operation operations[] = {
     {"aligned_alloc", "aligned_alloc", &aligned_alloc_function, NULL, turn_aligned_alloc},
     {"realloc", "realloc", &realloc_function, NULL, turn_realloc},
     {"malloc_usable_size", "malloc_usable_size", &malloc_usable_size_function, NULL,
-     turn_malloc_usable_size},
+        turn_malloc_usable_size},
 };
 
 enum { OPERATION_COUNT = sizeof operations / sizeof operations[0] };
@@ -229,8 +229,8 @@ main(int argument_count, char **arguments)
     for (int i = 0; i < OPERATION_COUNT; i++) {
         const struct operation *operation = &operations[i];
         const char *partner = operation->partner_symbol;
-        if (*(void **)operation->address == NULL
-            || (partner != NULL && dlsym(RTLD_DEFAULT, partner) == NULL)) {
+        if (*(void **)operation->address == NULL ||
+            (partner != NULL && dlsym(RTLD_DEFAULT, partner) == NULL)) {
             printf("missing %s\n", operation->name);
             continue;
         }

@@ -36,10 +36,10 @@ enum {
 
 /* What a slice works on; the arrays are mapped, so that the allocator under test holds none. */
 struct bench {
-    size_t parameter;    /* the number on the command line */
-    void **objects;      /* `parameter` pointers, or one for `pair` */
-    uint16_t *sizes;     /* sizes of a batch, drawn once */
-    uint64_t random;     /* xorshift state; the same seed for every allocator */
+    size_t parameter; /* the number on the command line */
+    void **objects;   /* `parameter` pointers, or one for `pair` */
+    uint16_t *sizes;  /* sizes of a batch, drawn once */
+    uint64_t random;  /* xorshift state; the same seed for every allocator */
 };
 
 struct workload {
@@ -71,8 +71,7 @@ random_below(struct bench *bench, size_t bound)
 static void *
 map_bytes(size_t bytes)
 {
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         perror("micro: mmap");
         exit(2);
@@ -258,8 +257,8 @@ main(int argument_count, char **arguments)
     if (workload == NULL)
         return usage();
 
-    struct bench bench = {.parameter = workload->parameter_default,
-                          .random = UINT64_C(88172645463325252)};
+    struct bench bench = {
+        .parameter = workload->parameter_default, .random = UINT64_C(88172645463325252)};
     if (argument_count == 3) {
         char *end;
         bench.parameter = strtoul(arguments[2], &end, 10);

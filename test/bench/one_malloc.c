@@ -93,6 +93,6 @@ main(int argument_count, char **arguments)
     long mappings = count_lines();
 
     printf("%ld\t%ld\t%ld\t%ld\t%s\n", resident_kib, dirty_kib, virtual_kib, mappings,
-           file_of_malloc());
+        file_of_malloc());
     return 0;
 }

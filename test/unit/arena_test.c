@@ -442,7 +442,8 @@ send_and_receive(unsigned index, void *argument)
             break;
         case 3: {
             batch = batch < count ? batch : count;
-            struct xa_magazine *magazine = batch > 0 ? xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX) : NULL;
+            struct xa_magazine *magazine =
+                batch > 0 ? xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX) : NULL;
             if (magazine == NULL)
                 break;
             for (unsigned i = 0; i < batch; i++) {

@@ -160,8 +160,8 @@ every_value_survives_printing_and_reading(void **state)
     struct xa_seed_random random = xa_seed_start(seed, 1);
     size_t checked = 0;
     for (int round = 0; round < 2000; round++) {
-        const struct xa_option_row *row
-            = &xa_options_rows[xa_seed_below(&random, xa_options_row_count)];
+        const struct xa_option_row *row =
+            &xa_options_rows[xa_seed_below(&random, xa_options_row_count)];
         char number[32], setting[512], printed[XA_OPTION_TEXT_MAX + 1];
         uint64_t width = (uint64_t)row->max - (uint64_t)row->min;
         uint64_t step = xa_seed_next(&random);
@@ -186,8 +186,8 @@ bounds_belong_to_the_values(void **state)
     size_t checked = 0;
     for (size_t i = 0; i < xa_options_row_count; i++) {
         const struct xa_option_row *row = &xa_options_rows[i];
-        if (row->type != XA_OPTION_TYPE_count && row->type != XA_OPTION_TYPE_bytes
-            && row->type != XA_OPTION_TYPE_ms)
+        if (row->type != XA_OPTION_TYPE_count && row->type != XA_OPTION_TYPE_bytes &&
+            row->type != XA_OPTION_TYPE_ms)
             continue;
         char number[4][32];
         snprintf(number[0], sizeof number[0], "%lld", (long long)row->min);
@@ -469,8 +469,7 @@ static void
 complaints_name_the_source(void **state)
 {
     (void)state;
-    assert_false(
-        xa_options_parse(&options, "zero:1", "/etc/xalloc.conf", keep_line, &options));
+    assert_false(xa_options_parse(&options, "zero:1", "/etc/xalloc.conf", keep_line, &options));
     assert_string_equal(lines[0],
         "xalloc: option \"zero\" in /etc/xalloc.conf: \"1\" is not one of true, false, "
         "ignored (stays false).");
@@ -553,9 +552,9 @@ put_random_piece(struct xa_seed_random *random, char *text, size_t room)
     enum { PIECES = sizeof pieces / sizeof pieces[0] };
     size_t choice = xa_seed_below(random, PIECES + xa_options_row_count + 4);
     char single[2] = {(char)(1 + xa_seed_below(random, 255)), '\0'};
-    const char *piece = choice < PIECES ? pieces[choice]
+    const char *piece = choice < PIECES          ? pieces[choice]
         : choice < PIECES + xa_options_row_count ? xa_options_rows[choice - PIECES].name
-                                                : single;
+                                                 : single;
     size_t length = strlen(piece) < room ? strlen(piece) : room;
     memcpy(text, piece, length);
     return length;
@@ -580,7 +579,8 @@ check_all_values(void)
     for (size_t i = 0; i < xa_options_row_count; i++) {
         const char *value = value_of(&options, &xa_options_rows[i]);
         if (!xa_options_set(&copy, &xa_options_rows[i], value, strlen(value)))
-            fail_msg("seed 0x%llx: %s:%s", (unsigned long long)seed, xa_options_rows[i].name, value);
+            fail_msg(
+                "seed 0x%llx: %s:%s", (unsigned long long)seed, xa_options_rows[i].name, value);
     }
 }
 

@@ -376,8 +376,8 @@ bytes_take_binary_suffixes(void **state)
     expect_number(xa_text_parse_bytes, "1t", INT64_C(1) << 40);
     expect_number(xa_text_parse_bytes, "8388607T", INT64_C(8388607) << 40);
     expect_number(xa_text_parse_bytes, "-1", -1);
-    static const char *const refused[] = {"", "K", "-K", "1KB", "1Kib", "1KiBs", "1 K", "1P", "1i",
-        "1B", "8388608T", "1.5K", "K1"};
+    static const char *const refused[] = {
+        "", "K", "-K", "1KB", "1Kib", "1KiBs", "1 K", "1P", "1i", "1B", "8388608T", "1.5K", "K1"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         expect_refusal(xa_text_parse_bytes, refused[i]);
 }
@@ -393,8 +393,8 @@ durations_take_units_of_time(void **state)
     expect_number(xa_text_parse_duration, "2m", 120000);
     expect_number(xa_text_parse_duration, "2min", 120000);
     expect_number(xa_text_parse_duration, "3h", 10800000);
-    static const char *const refused[]
-        = {"", "s", "1d", "1S", "1sec", "1 s", "1mss", "9223372036854775807s"};
+    static const char *const refused[] = {
+        "", "s", "1d", "1S", "1sec", "1 s", "1mss", "9223372036854775807s"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         expect_refusal(xa_text_parse_duration, refused[i]);
 }
@@ -408,8 +408,8 @@ flags_are_true_or_false_and_nothing_else(void **state)
     assert_true(flag);
     assert_true(xa_text_parse_flag("false", 5, &flag));
     assert_false(flag);
-    static const char *const refused[]
-        = {"", "1", "0", "yes", "True", "TRUE", "tru", "truee", " true", "t"};
+    static const char *const refused[] = {
+        "", "1", "0", "yes", "True", "TRUE", "tru", "truee", " true", "t"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         assert_false(xa_text_parse_flag(refused[i], strlen(refused[i]), &flag));
     assert_false(flag);

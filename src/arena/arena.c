@@ -381,13 +381,14 @@ size_t
 xa_arena_trim_until(size_t keep_bytes, uint64_t deadline_ms)
 {
     size_t total = 0;
-    for (unsigned i = 0; i < XA_ARENAS_MAX && !is_past(deadline_ms); i++) {
-        struct xa_arena *arena = xa_arena_at(i);
-        for (unsigned c = 1; arena != NULL && c <= XA_SMALL_CLASSES && !is_past(deadline_ms); c++) {
-            empty_depot(&arena->bins[c], c);
-            release_kept(arena, c);
-        }
-    }
+    /* All depots first: what comes out of one may belong into any arena's slabs. */
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
+        for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
+            if (!is_past(deadline_ms))
+                empty_depot(&xa_arena_at(i)->bins[c], c);
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
+        for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
+            release_kept(xa_arena_at(i), c);
     for (unsigned i = 0; i < XA_ARENAS_MAX && !is_past(deadline_ms); i++) {
         struct xa_arena *arena = xa_arena_at(i);
         if (arena == NULL)

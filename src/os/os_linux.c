@@ -364,7 +364,7 @@ xa_os_thread_sleeps(unsigned number, uint64_t signal_mask)
 {
     /* "running", or "-1 …" where it waits for a page, or the call's number and arguments. */
     char text[4096];
-    uint64_t blocked;
+    uint64_t blocked = 0;
     if (read_of_thread(number, "/syscall", text, 1) == 0 || text[0] < '0' || text[0] > '9')
         return false;
     size_t bytes = read_of_thread(number, "/status", text, sizeof text);

@@ -198,7 +198,7 @@ xa_cache_purge_run(enum xa_cache_purge which, bool *left)
             continue;
         size_t taken = is_idle ? take_back(state) : 0;
         bytes += taken;
-        *left |= taken == 0;
+        *left |= taken == 0 || look(state) != 0;
     }
     atomic_flag_clear_explicit(&is_busy, memory_order_release);
     return bytes;

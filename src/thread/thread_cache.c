@@ -205,6 +205,45 @@ fill(struct xa_thread_state *state, unsigned size_class)
     return switch_to(state, size_class, magazine);
 }
 
+/*
+ * Somebody's magazine holds more than this cache may: take what it may, at least one,
+ * and let others have the rest.
+ */
+static void *
+take_part(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *magazine,
+    unsigned capacity)
+{
+    unsigned count = atomic_load_explicit(&magazine->count, memory_order_relaxed);
+    struct xa_magazine *own = capacity == 0 ? NULL : take_empty(state, capacity);
+    unsigned taken = own == NULL ? 1 : capacity;
+    xa_slot *from = xa_magazine_end(magazine) - count;
+    void *object = from[0];
+    for (unsigned i = 1; i < taken; i++)
+        (xa_magazine_end(own) - taken + 1)[i - 1] = from[i];
+    atomic_store_explicit(&magazine->count, (uint16_t)(count - taken), memory_order_relaxed);
+    order_stores();
+    xa_arena_put_magazine(state->arena, size_class, magazine);
+    if (own != NULL) {
+        atomic_store_explicit(&own->count, (uint16_t)(taken - 1), memory_order_relaxed);
+        struct xa_magazine *old = detach(state, size_class);
+        if (old != NULL)
+            put_empty(state, old);
+        attach(state, size_class, own);
+    }
+    return object;
+}
+
+/* A magazine from a depot becomes the cache's, as far as its step allows. */
+static void *
+use(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *magazine)
+{
+    unsigned capacity = capacity_at(size_class, state->steps[size_class]);
+    unsigned count = atomic_load_explicit(&magazine->count, memory_order_relaxed);
+    if (count > capacity && count > 1)
+        return take_part(state, size_class, magazine, capacity);
+    return switch_to(state, size_class, magazine);
+}
+
 void *
 xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
 {
@@ -218,7 +257,7 @@ xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
     /* One a miss, so that a child of many threads does not pay for all of them at once. */
     if (magazine == NULL && adopt_orphan())
         magazine = xa_arena_take_magazine(state->arena, size_class);
-    return magazine != NULL ? switch_to(state, size_class, magazine) : fill(state, size_class);
+    return magazine != NULL ? use(state, size_class, magazine) : fill(state, size_class);
 }
 
 /* Where the full magazine goes: it is the spare now, and the spare before it the depot's. */

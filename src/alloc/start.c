@@ -159,11 +159,13 @@ page_for_watch(void)
 static void
 in_child(void)
 {
+    bool had_purger = xa_background_is_there();
     xa_background_reset_in_child();
+    xa_cache_purge_reset_in_child();
     /* The process's only thread forked: nobody else can have held a lock. */
     const struct xa_thread_state *self = xa_thread_state_self;
     bool was_alone = !atomic_load_explicit(&start.has_threads, memory_order_relaxed);
-    if (was_alone && xa_thread_state_is_real(self) && self->is_first)
+    if (was_alone && !had_purger && xa_thread_state_is_real(self) && self->is_first)
         return;
     xa_fork_in_child();
 }

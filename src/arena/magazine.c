@@ -21,7 +21,7 @@ void
 xa_magazine_set_capacity(struct xa_magazine *magazine, unsigned capacity)
 {
     xa_assert(capacity >= 1 && capacity <= XA_MAGAZINE_OBJECTS_MAX);
-    magazine->capacity = (uint16_t)capacity;
+    atomic_store_explicit(&magazine->capacity, (uint16_t)capacity, memory_order_relaxed);
     magazine->slots[capacity] = NULL;
     atomic_store_explicit(&magazine->count, 0, memory_order_relaxed);
 }

@@ -38,7 +38,7 @@ typedef void *xa_slot;
 struct xa_magazine {
     xa_slot slots[XA_MAGAZINE_OBJECTS_MAX + 1]; /* `capacity` of them, then NULL */
     struct xa_magazine *next;                   /* on a list of its holder's */
-    uint16_t capacity;                          /* changed by the holder while empty */
+    _Atomic uint16_t capacity;                  /* changed by the holder while empty */
     _Atomic uint16_t count;                     /* objects; written by the holder */
 };
 
@@ -57,7 +57,7 @@ void xa_magazine_discard(struct xa_magazine *magazine);
 static inline xa_slot *
 xa_magazine_end(struct xa_magazine *magazine)
 {
-    return &magazine->slots[magazine->capacity];
+    return &magazine->slots[atomic_load_explicit(&magazine->capacity, memory_order_relaxed)];
 }
 
 /* True if `top` is where nothing more can be pushed: a magazine's first slot. */

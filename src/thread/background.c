@@ -9,7 +9,7 @@
  * slow paths: page_heap.c purges when it frees.
  *
  * It wakes a few times in a decay period as long as something is dirty; looks for
- * idle threads' caches and depots twice in one; and sleeps without a deadline when a
+ * idle threads' caches and depots three times in one; and sleeps without a deadline when a
  * look found nothing left to do, until a slow path wakes it.
  *
  * Locking: none of its own.  `state` changes: ABSENT → AWAKE by whoever starts it,
@@ -23,6 +23,7 @@
 #include "os/thread.h"
 #include "page/huge.h"
 #include "thread/cache_purge.h"
+#include "thread/thread_cache.h"
 
 enum {
     START_BYTES_ALONE = 4 * 1024 * 1024,
@@ -122,7 +123,10 @@ start(void)
 {
     uint32_t absent = XA_BACKGROUND_ABSENT;
     size_t least = has_threads() ? START_BYTES_WITH_THREADS : START_BYTES_ALONE;
-    if (dirty_bytes() < least)
+    /* What threads have cached waits for it as well, once they are idle. */
+    size_t cached =
+        has_threads() ? atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed) : 0;
+    if (dirty_bytes() + cached < least)
         return;
     if (!xa_options.background_thread || xa_options.strict_syscalls ||
         xa_options.dirty_decay_ms < 0) {

@@ -75,11 +75,15 @@ put_tops_aside(struct xa_thread_state *state)
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         if (atomic_load_explicit(&state->actives[c], memory_order_acquire) == NULL)
             continue;
-        /* Written first, for a child that is forked between the two. */
         xa_slot *top = atomic_load_explicit(&state->tops[c], memory_order_acquire);
+        if (top == nothing)
+            continue;
+        /* Written first, for a child that is forked between the two. */
         atomic_store_explicit(&state->saved[c], top, memory_order_relaxed);
-        top = atomic_exchange_explicit(&state->tops[c], nothing, memory_order_acq_rel);
-        atomic_store_explicit(&state->saved[c], top == nothing ? NULL : top, memory_order_relaxed);
+        if (!atomic_compare_exchange_strong_explicit(
+                &state->tops[c], &top, nothing, memory_order_acq_rel, memory_order_relaxed))
+            /* The owner is using it: leave it alone this time. */
+            atomic_store_explicit(&state->saved[c], NULL, memory_order_relaxed);
     }
     atomic_store_explicit(&state->revocation, XA_REVOCATION_PREPARED, memory_order_release);
     return true;
@@ -177,10 +181,18 @@ take_back(struct xa_thread_state *state)
     return take_all(state);
 }
 
+static atomic_flag is_busy = ATOMIC_FLAG_INIT;
+
+void
+xa_cache_purge_reset_in_child(void)
+{
+    /* A purger that was at work did not come along. */
+    atomic_flag_clear_explicit(&is_busy, memory_order_relaxed);
+}
+
 size_t
 xa_cache_purge_run(enum xa_cache_purge which, bool *left)
 {
-    static atomic_flag is_busy = ATOMIC_FLAG_INIT;
     size_t bytes = 0;
     *left = false;
     /* One purger at a time: `seen` is its own. */
@@ -192,8 +204,9 @@ xa_cache_purge_run(enum xa_cache_purge which, bool *left)
             !atomic_load_explicit(&state->is_used, memory_order_acquire))
             continue;
         size_t seen = look(state);
-        bool is_idle = seen == state->seen || which == XA_CACHE_PURGE_ALL;
-        state->seen = seen;
+        size_t seen_before = atomic_load_explicit(&state->seen, memory_order_relaxed);
+        bool is_idle = seen == seen_before || which == XA_CACHE_PURGE_ALL;
+        atomic_store_explicit(&state->seen, seen, memory_order_relaxed);
         if (seen == 0)
             continue;
         size_t taken = is_idle ? take_back(state) : 0;

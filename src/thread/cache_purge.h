@@ -17,6 +17,9 @@ enum xa_cache_purge {
  */
 size_t xa_cache_purge_run(enum xa_cache_purge which, bool *left);
 
+/* In a forked child. */
+void xa_cache_purge_reset_in_child(void);
+
 /*
  * The owner begins a slow path (it has set is_inside): settle with a purger that is at
  * its caches.  False if these are the purger's for the moment, and to be left alone.

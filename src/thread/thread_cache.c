@@ -6,9 +6,9 @@
  * the spare before it goes to a depot.  Both sides of a pair of threads that pass
  * objects on therefore meet every 61 objects, in one atomic operation.
  *
- * A cache grows in steps, each time it misses.  At step 0 there is no magazine: a
- * thread that touches a class once or twice takes an object from a slab and gives
- * it back there, and holds nothing.  Each further step gives larger magazines, up
+ * A cache grows in steps, each time it misses.  At the first ones there is no
+ * magazine: a thread that touches a class a few times takes single objects from slabs
+ * and gives them back there, and holds nothing.  Each further step gives larger magazines, up
  * to the class's bound, and needs its bytes from a budget that all threads of the
  * process share: so 500 threads cannot hold 500 full caches.
  *
@@ -26,8 +26,7 @@
 
 enum {
     EMPTIES_KEPT = 4,
-    MISSES_WITHOUT_MAGAZINE = 2, /* steps before the first magazine */
-    STEP_MAX = 4,
+    STEP_MAX = 6,
     BYTES_MAX = 32768, /* of a magazine's objects, */
     OBJECTS_MIN = 2,   /* unless these are larger */
 };
@@ -45,7 +44,7 @@ order_stores(void)
 static unsigned
 capacity_at(unsigned size_class, unsigned step)
 {
-    static const uint8_t objects[STEP_MAX + 1] = {0, 0, 8, 28, XA_MAGAZINE_OBJECTS_MAX};
+    static const uint8_t objects[STEP_MAX + 1] = {0, 0, 0, 0, 8, 28, XA_MAGAZINE_OBJECTS_MAX};
     unsigned bound = BYTES_MAX / xa_size_class_table[size_class].object_bytes;
     if (bound < OBJECTS_MIN)
         bound = OBJECTS_MIN;

@@ -65,8 +65,9 @@ xa_thread_state_take(void)
         atomic_store_explicit(&state->is_inside, false, memory_order_relaxed);
         /* `revocation` stays: a purger may be at the state just now, and finds nothing in it. */
         atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
-        state->seen = 0;
-        atomic_store_explicit(&state->is_used, true, memory_order_relaxed);
+        atomic_store_explicit(&state->seen, 0, memory_order_relaxed);
+        /* Release: the purger that finds it used finds all this. */
+        atomic_store_explicit(&state->is_used, true, memory_order_release);
     }
     xa_lock_unlock(&states.lock);
     return state;
@@ -154,5 +155,6 @@ void
 xa_thread_state_claim(struct xa_thread_state *state)
 {
     state->fork_generation = states.fork_generation;
+    atomic_store_explicit(&state->signal_mask, xa_os_signal_mask(), memory_order_relaxed);
     atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
 }

@@ -17,10 +17,10 @@ def geometric_mean(values):
 class Comparison:
     """Ratios between allocators, scenario by scenario."""
 
-    def __init__(self, results, classes, allocators):
+    def __init__(self, results, scenarios, allocators):
         self.results = results
+        self.scenarios = scenarios
         self.allocators = allocators
-        self.scenarios = [c for c in classes if any((c.name, n) in results for n in allocators)]
 
     def result(self, scenario, name):
         return self.results.get((scenario.name, name))
@@ -49,13 +49,17 @@ def ratio_text(ratio):
     return "" if ratio is None else f"{ratio:.2f}"
 
 
+HEADINGS = ("scenario", "allocator", "peak MiB", "mean", "final", "virtual", "mean / smallest peer",
+            "/ jemalloc", "growth", "op/s", "op/CPU s", "/ jemalloc")
+
+
 def table_lines(comparison):
     for scenario in comparison.scenarios:
         smallest = comparison.smallest_peer(scenario)
         for name in comparison.allocators:
             result = comparison.result(scenario, name)
             if result is None:
-                yield (scenario.name, name, "failed", *[""] * 10)
+                yield (scenario.name, name, "failed", *[""] * (len(HEADINGS) - 3))
                 continue
             yield (
                 scenario.name, name, mib(result.peak_kib()), mib(result.mean_kib()),
@@ -75,10 +79,6 @@ def table_lines(comparison):
         )
 
 
-HEADINGS = ("scenario", "allocator", "peak MiB", "mean", "final", "virtual", "mean / smallest peer",
-            "/ jemalloc", "growth", "op/s", "op/CPU s", "/ jemalloc")
-
-
 def missed_by_xalloc(comparison, options):
     """What part 2's promises about the long run come to; a sentence for each that is not kept."""
     for scenario in comparison.scenarios:
@@ -88,14 +88,14 @@ def missed_by_xalloc(comparison, options):
             continue
         ratio = comparison.ratio(scenario, "xalloc", smallest, Result.mean_kib)
         if ratio is not None and ratio > 1:
-            yield f"{scenario.name}: mean size is {ratio:.2f} of {smallest}'s, must be at most 1"
+            yield f"{scenario.name}: mean size is {ratio:.3f} of {smallest}'s, must be at most 1"
         ratio = comparison.ratio(scenario, "xalloc", "jemalloc", Result.operations_a_cpu_second)
         if ratio is not None and ratio < 1 - options.throughput_slack:
-            yield (f"{scenario.name}: throughput is {ratio:.2f} of jemalloc's, must be at least "
-                   f"{1 - options.throughput_slack:.2f}")
+            yield (f"{scenario.name}: throughput is {ratio:.3f} of jemalloc's, must be at least "
+                   f"{1 - options.throughput_slack:.3f}")
     ratio = comparison.mean_ratios("xalloc", "jemalloc", Result.mean_kib)
     if ratio is not None and ratio > options.max_mean_ratio:
-        yield (f"geometric mean of the mean sizes is {ratio:.2f} of jemalloc's, must be at most "
+        yield (f"geometric mean of the mean sizes is {ratio:.3f} of jemalloc's, must be at most "
                f"{options.max_mean_ratio:.2f}")
 
 
@@ -138,9 +138,10 @@ def draw(samples_path, picture_path):
 
 def run_long(options, allocators, classes):
     """Run, print, write and draw; returns what xalloc misses, a sentence each."""
-    comparison = Comparison(run_scenarios(options, allocators, classes), classes, allocators)
-    if not comparison.scenarios:
-        return []
+    results, tried = run_scenarios(options, allocators, classes)
+    if not results:
+        return [f"{scenario.name}: failed" for scenario in tried]
+    comparison = Comparison(results, tried, allocators)
     support.print_table(HEADINGS, list(table_lines(comparison)), 2)
     draw(write_results(comparison, options), os.path.join(options.output, "memory.svg"))
     return list(missed_by_xalloc(comparison, options)) if "xalloc" in allocators else []

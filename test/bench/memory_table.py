@@ -236,7 +236,7 @@ def print_medians(medians, allocators, rows):
             *((f"{must:,.0f}", f"{goal:,.0f}", verdict(row, medians)) if row in judged
               else ("", "", "")),
         ])
-    support.print_table(["row", "unit", *allocators, "must", "goal", ""], lines, 2)
+    support.print_table(["row", "unit", *allocators, "must", "goal", "verdict"], lines, 2)
 
 
 def write_values(values, medians, allocators, rows, path):

@@ -611,8 +611,8 @@ bool
 xa_os_thread_sleeps(unsigned number, uint64_t signal_mask)
 {
     pthread_mutex_lock(&mutex);
-    bool sleeps = number != 0 && number == settings.asleep_number &&
-        signal_mask == settings.asleep_mask;
+    bool sleeps =
+        number != 0 && number == settings.asleep_number && signal_mask == settings.asleep_mask;
     pthread_mutex_unlock(&mutex);
     return sleeps;
 }

@@ -44,6 +44,7 @@ threads_exclude_each_other(void **state)
     assert_true(xa_threads_run(THREADS, count_under_the_lock, (void *)&sum, SECONDS));
     assert_int_equal(sum, (unsigned long)THREADS * ROUNDS);
     assert_int_equal(lock.state, 0);
+    assert_int_equal(lock.owner, 0);
 }
 
 static void

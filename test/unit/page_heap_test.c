@@ -690,7 +690,7 @@ take_randomly(struct xa_seed_random *numbers, struct run *run, unsigned unit)
     assert_int_equal(granule % alignment, 0);
     if (is_zeroed)
         for (size_t i = 0; i < (size_t)granules * GRANULE; i += 8)
-            assert_int_equal(*(uint64_t *)(memory_of(granule) + i), 0);
+            assert_int_equal(*(uint64_t *)(void *)(memory_of(granule) + i), 0);
     *run = (struct run){granule, (unsigned)xa_bits_align_up(granules, unit),
         (unsigned)xa_seed_below(numbers, granules + 1),
         (unsigned char)(1 + xa_seed_below(numbers, 255)), use};

@@ -136,11 +136,14 @@ a_child_finds_every_state_but_its_own_once(void **state)
     xa_thread_state_self = own;
     assert_null(xa_thread_state_take_orphan());
     xa_thread_state_reset_in_child();
+    /* A thread of the child takes a state over that was unused: it is no orphan. */
+    assert_ptr_equal(take(), unused);
     struct xa_thread_state *first = xa_thread_state_take_orphan();
     struct xa_thread_state *second = xa_thread_state_take_orphan();
     assert_true((first == other && second == third) || (first == third && second == other));
     assert_null(xa_thread_state_take_orphan());
     assert_null(xa_thread_state_take_orphan());
+    xa_thread_state_return(unused);
     xa_thread_state_return(first);
     xa_thread_state_return(second);
     /* A thread of the child, and then a grandchild. */

@@ -130,6 +130,38 @@ void malloc_stats(void) XALLOC_NOTHROW;
 int mallopt(int parameter, int value) XALLOC_NOTHROW;
 
 /*
+ * Limits on the memory of the process, in bytes; 0 is none.  Counted is what xalloc has
+ * in use or has not given back yet, its own structures included: not stacks, programs
+ * and other mappings.
+ *
+ *   soft     beyond it, nothing that is unused is kept
+ *   hard     an allocation that would pass it fails with ENOMEM, once all that is
+ *            unused has been given back; what is in use stays, also if it is more
+ *   returns  0; EINVAL, and no change, if soft is above hard or hard below 1 MiB
+ *
+ * The options "memory_limit_soft" and "memory_limit_hard" set them at the start.
+ * errno is not used.
+ */
+int xalloc_set_memory_limit(size_t soft, size_t hard) XALLOC_NOTHROW;
+
+/* The soft limit was passed; an allocation met the hard one. */
+enum xalloc_limit_event { XALLOC_LIMIT_SOFT, XALLOC_LIMIT_HARD };
+
+/*
+ * Have `callback` called with `context` when a limit is met; NULL for none.
+ *
+ *   event  which limit, each at most once a second
+ *   bytes  what is counted at that moment
+ *
+ * It is called by the thread that met the limit, at the end of its call of malloc,
+ * realloc and the like, before that returns.  No lock is held: it may allocate, free
+ * and set limits, and must return.  errno is kept.  A thread that was about to call the
+ * last callback may still do so after another is set.
+ */
+typedef void xalloc_limit_callback(void *context, enum xalloc_limit_event event, size_t bytes);
+void xalloc_set_limit_callback(xalloc_limit_callback *callback, void *context) XALLOC_NOTHROW;
+
+/*
  * Settings built into a program: options as in the environment variable XALLOC_CONF,
  * which overrides them.  A program defines it; the library has an empty weak one.
  */

@@ -8,6 +8,10 @@
  * If memory runs out, everything that xalloc itself holds back is given to the host
  * and the request is tried once more.
  *
+ * So it is at the hard limit on memory.  The soft one makes the purging thread, or
+ * without it the thread that passed it, give back what is unused; then, and outside of
+ * everything, the program's callback is told, which may allocate and free in turn.
+ *
  * A signal handler that calls malloc while its thread is in here must not wait for
  * a lock that the thread holds: `is_inside` tells, and the handler gets NULL.  (It is
  * not allowed to call malloc at all, POSIX.1-2017, 2.4.3.)
@@ -22,6 +26,8 @@
 #include "config/options.h"
 #include "os/message.h"
 #include "page/huge.h"
+#include "page/limit.h"
+#include "thread/background.h"
 #include "thread/thread_cache.h"
 
 enum { JUNK_NEW = 0xa5 };
@@ -72,6 +78,18 @@ reclaim(struct xa_thread_state *state)
     return bytes + xa_huge_purge(XA_HUGE_ALL) != 0;
 }
 
+void
+xa_allocate_answer_limit(void)
+{
+    unsigned news = xa_limit_take_news();
+    struct xa_thread_state *state;
+    if ((news & 1U << XA_LIMIT_SOFT) != 0 && !xa_background_urge() && xa_start_enter(&state)) {
+        (void)reclaim(state);
+        xa_start_leave(state);
+    }
+    xa_limit_tell(news);
+}
+
 static XA_COLD void
 fail(const struct request *request)
 {
@@ -106,6 +124,8 @@ allocate(const struct request *request)
     if (XA_UNLIKELY(object == NULL) && reclaim(state))
         object = try(state, request, &is_zeroed);
     xa_start_leave(state);
+    if (xa_limit_has_news())
+        xa_allocate_answer_limit();
     if (XA_UNLIKELY(object == NULL))
         fail(request);
     else if (request->zeroing == ZEROED || xa_start_cached_class_max == 0)

@@ -20,4 +20,7 @@ XA_MUST_USE void *xa_allocate_zeroed(size_t size);
 /* An address that is a multiple of `alignment`, a power of two. */
 XA_MUST_USE void *xa_allocate_aligned(size_t alignment, size_t size);
 
+/* A limit was met: give back what can be, and tell the program's callback.  Without any lock. */
+XA_COLD void xa_allocate_answer_limit(void);
+
 #endif

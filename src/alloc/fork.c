@@ -32,6 +32,7 @@
 #include "extent/metadata.h"
 #include "extent/region.h"
 #include "page/huge.h"
+#include "page/limit.h"
 #include "page/window.h"
 #include "thread/thread_cache.h"
 
@@ -42,6 +43,7 @@ xa_fork_in_child(void)
     xa_region_reset_in_child();
     xa_window_reset_in_child();
     xa_huge_reset_in_child();
+    xa_limit_reset_in_child();
     struct xa_thread_state *self = xa_thread_state_self;
     bool is_real = xa_thread_state_is_real(self);
     xa_arena_reset_in_child(is_real ? self->arena : NULL);

@@ -9,10 +9,12 @@
 
 #include <string.h>
 
+#include "alloc/allocate.h"
 #include "alloc/fast_path.h"
 #include "alloc/start.h"
 #include "arena/large.h"
 #include "page/huge.h"
+#include "page/limit.h"
 
 /* Resize without copying by hand; NULL if that cannot be done. */
 static void *
@@ -45,6 +47,8 @@ xa_resize(void *pointer, size_t size)
         return NULL;
     void *same = without_copy(pointer, usable, size);
     xa_start_leave(state);
+    if (xa_limit_has_news())
+        xa_allocate_answer_limit();
     if (same != NULL)
         return same;
     void *object = xa_fast_malloc(size);

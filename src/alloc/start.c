@@ -25,8 +25,10 @@
 #include "os/message.h"
 #include "os/os.h"
 #include "os/thread_exit.h"
+#include "page/limit.h"
 #include "thread/background.h"
 #include "thread/cache_purge.h"
+#include "thread/pressure.h"
 #include "thread/thread_cache.h"
 
 enum {
@@ -88,6 +90,9 @@ read_environment(void)
     bool all_right = xa_glibc_settings_apply(&xa_options, xa_os_environment, report_option, NULL);
     all_right &= xa_options_parse(
         &xa_options, xa_os_environment("XALLOC_CONF"), "XALLOC_CONF", report_option, NULL);
+    all_right &= xa_options_settle(&xa_options, report_option, NULL);
+    /* A copy: the program may change its environment while the purging thread reads it. */
+    xa_pressure_set_watch(xa_os_environment("MEMORY_PRESSURE_WATCH"));
     stop_if_wrong(all_right);
 }
 
@@ -113,6 +118,8 @@ apply_options(void)
         &xa_page_heap_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
     atomic_store_explicit(
         &xa_thread_cache_budget_bytes, xa_options.thread_caches_max_bytes, memory_order_relaxed);
+    /* What is impossible is left out until all is read, and then reported. */
+    (void)!xa_limit_set(xa_options.memory_limit_soft, xa_options.memory_limit_hard);
     bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE;
     xa_start_cached_class_max = 0;
     if (xa_options.thread_cache && is_plain)

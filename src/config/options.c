@@ -521,3 +521,46 @@ xa_options_apply_arena_max(
         report(context, line.start);
     return false;
 }
+
+bool
+xa_options_are_limits_possible(size_t soft, size_t hard)
+{
+    return hard == 0 || (hard >= XA_OPTION_LIMIT_HARD_MIN && soft <= hard);
+}
+
+/* "xalloc: option "NAME": BYTES is WHAT OTHER bytes, ignored (stays 0)." */
+static void
+complain_of_limit(
+    struct parse *parse, const char *name, size_t bytes, const char *what, size_t other)
+{
+    char buffer[LINE_BYTES];
+    struct xa_text line;
+    xa_text_init(&line, buffer, sizeof buffer);
+    xa_text_put_string(&line, "xalloc: option \"");
+    xa_text_put_string(&line, name);
+    xa_text_put_string(&line, "\": ");
+    xa_text_put_unsigned(&line, bytes);
+    xa_text_put_string(&line, what);
+    xa_text_put_unsigned(&line, other);
+    xa_text_put_string(&line, " bytes, ignored (stays 0).");
+    send(parse, &line);
+}
+
+bool
+xa_options_settle(struct xa_options *options, xa_options_report *report, void *context)
+{
+    struct parse parse = {options, "", report, context, true};
+    size_t soft = options->memory_limit_soft, hard = options->memory_limit_hard;
+    if (xa_options_are_limits_possible(soft, hard))
+        return true;
+    if (!xa_options_are_limits_possible(0, hard)) {
+        complain_of_limit(&parse, "memory_limit_hard", hard, " is less than the least limit of ",
+            XA_OPTION_LIMIT_HARD_MIN);
+        options->memory_limit_hard = 0;
+    } else {
+        complain_of_limit(
+            &parse, "memory_limit_soft", soft, " is more than memory_limit_hard, ", hard);
+        options->memory_limit_soft = 0;
+    }
+    return false;
+}

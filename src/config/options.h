@@ -29,6 +29,9 @@ enum {
 #define XA_OPTION_MS_MAX INT64_C(31536000000)
 #define XA_OPTION_BYTES_MAX PTRDIFF_MAX
 
+/* No program can work in less. */
+#define XA_OPTION_LIMIT_HARD_MIN ((size_t)1 << 20)
+
 /* What a field of each type of options.def is made of. */
 typedef bool xa_option_flag;
 typedef uint32_t xa_option_count;
@@ -120,6 +123,15 @@ bool xa_options_parse(struct xa_options *options, const char *text, const char *
  */
 bool xa_options_apply_arena_max(
     struct xa_options *options, const char *value, xa_options_report *report, void *context);
+
+/* True if these can be memory limits together: the soft one, if both are set, is not above the hard one. */
+bool xa_options_are_limits_possible(size_t soft, size_t hard);
+
+/*
+ * After all sources have been read: settings that contradict each other are reported,
+ * and those that cannot hold get their defaults back.  True if there were none.
+ */
+bool xa_options_settle(struct xa_options *options, xa_options_report *report, void *context);
 
 /* The option of this name, or NULL. */
 const struct xa_option_row *xa_options_find(const char *name, size_t length);

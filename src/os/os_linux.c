@@ -215,7 +215,9 @@ xa_os_affinity_count(void)
 long
 xa_os_read_file(const char *path, char *buffer, size_t capacity)
 {
-    long file = call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    /* A user may have named a pipe or a terminal: do not wait for one, nor be ruled by the other. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    long file = call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
     if (is_error(file))
         return -1;
     size_t count = 0;

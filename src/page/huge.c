@@ -11,6 +11,8 @@
  * moving its pages to a place with twice the slots: addresses are plenty, so most
  * later growth is in place.
  *
+ * The limit counts live mappings and kept ones, but for those that were emptied.
+ *
  * Locking: the stock has a lock; system calls are made without it.  A live object
  * belongs to the thread that frees or resizes it: there is only one, since it took
  * the object's class out of the page map (free) or the program says so (realloc).
@@ -22,6 +24,7 @@
 #include "extent/region.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "page/limit.h"
 #include "page/page_heap.h"
 #include "page/window.h"
 
@@ -134,13 +137,15 @@ map_slots(size_t slots, size_t bytes, size_t alignment)
 static struct xa_huge *
 make(size_t bytes, size_t alignment)
 {
-    struct xa_huge *huge = xa_region_take_huge();
-    if (huge == NULL)
+    if (!xa_limit_take(bytes))
         return NULL;
+    struct xa_huge *huge = xa_region_take_huge();
     size_t slots = slots_for(bytes);
-    size_t slot = map_slots(slots, bytes, alignment);
+    size_t slot = huge == NULL ? XA_WINDOW_NONE : map_slots(slots, bytes, alignment);
     if (slot == XA_WINDOW_NONE) {
-        xa_region_return(&huge->region);
+        if (huge != NULL)
+            xa_region_return(&huge->region);
+        xa_limit_give(bytes);
         return NULL;
     }
     huge->region.slot = (uint32_t)slot;
@@ -151,17 +156,44 @@ make(size_t bytes, size_t alignment)
     return huge;
 }
 
+static void
+keep(struct xa_huge *huge)
+{
+    huge->freed_ms = xa_os_now_ms();
+    xa_lock_lock(&stock.lock);
+    huge->next_kept = stock.kept;
+    /* A forked child may find any prefix of this: the list stays whole. */
+    atomic_signal_fence(memory_order_release);
+    stock.kept = huge;
+    stock.count++;
+    note_kept(huge, true);
+    xa_lock_unlock(&stock.lock);
+}
+
+/* A kept mapping or a new one; NULL if there is none, or the limit does not allow it. */
+static struct xa_huge *
+find(size_t bytes, size_t alignment)
+{
+    struct xa_huge *huge = take_kept(bytes, alignment);
+    if (huge == NULL)
+        return make(bytes, alignment);
+    /* It was emptied: its pages will be taken afresh. */
+    if (huge->is_zeroed && !xa_limit_take(huge->bytes)) {
+        keep(huge);
+        return NULL;
+    }
+    return huge;
+}
+
 void *
 xa_huge_take(size_t bytes, size_t alignment, bool *is_zeroed)
 {
     size_t asked = bytes;
     bytes = xa_bits_align_up(bytes, xa_os_facts.page_bytes);
-    struct xa_huge *huge = take_kept(bytes, alignment);
-    if (huge == NULL)
-        huge = make(bytes, alignment);
+    struct xa_huge *huge = find(bytes, alignment);
     /* What is kept may be just what is missing. */
     if (huge == NULL && xa_huge_purge(XA_HUGE_ALL) != 0)
-        huge = make(bytes, alignment);
+        huge = find(bytes, alignment);
     if (huge == NULL)
         return NULL;
     *is_zeroed = huge->is_zeroed;
@@ -186,28 +218,18 @@ destroy(struct xa_huge *huge)
     return true;
 }
 
-static void
-keep(struct xa_huge *huge)
-{
-    huge->freed_ms = xa_os_now_ms();
-    xa_lock_lock(&stock.lock);
-    huge->next_kept = stock.kept;
-    /* A forked child may find any prefix of this: the list stays whole. */
-    atomic_signal_fence(memory_order_release);
-    stock.kept = huge;
-    stock.count++;
-    note_kept(huge, true);
-    xa_lock_unlock(&stock.lock);
-}
-
 /* Unmap, or where the host refuses (it has no room to split a mapping) empty and keep. */
 static size_t
 let_go(struct xa_huge *huge)
 {
-    size_t bytes = huge->bytes;
-    if (destroy(huge))
+    size_t bytes = huge->bytes, counted = huge->is_zeroed ? 0 : bytes;
+    if (destroy(huge)) {
+        xa_limit_give(counted);
         return bytes;
+    }
     huge->is_zeroed = huge->is_zeroed || xa_os_purge(xa_window_address(huge->region.slot), bytes);
+    if (huge->is_zeroed)
+        xa_limit_give(counted);
     huge->is_stuck = true;
     keep(huge);
     return 0;
@@ -226,7 +248,8 @@ xa_huge_return(struct xa_huge *huge)
     add(&xa_huge_counters.live_bytes, -huge->bytes);
     add(&xa_huge_counters.live_objects, (size_t)-1);
     huge->is_zeroed = huge->is_stuck = false;
-    if (xa_options.dirty_decay_ms == 0 || huge->bytes > kept_bound()) {
+    bool at_once = xa_page_heap_decay_ms() == 0 || xa_limit_is_over_soft();
+    if (at_once || huge->bytes > kept_bound()) {
         (void)let_go(huge);
         return;
     }
@@ -246,7 +269,7 @@ is_due(const struct xa_huge *huge, uint64_t now, size_t bytes_before, size_t ran
 {
     if (rank >= KEPT_MAX || bytes_before + huge->bytes > kept_bound())
         return true;
-    int64_t decay = xa_options.dirty_decay_ms;
+    int64_t decay = xa_page_heap_decay_ms();
     return decay >= 0 && now - huge->freed_ms >= (uint64_t)decay;
 }
 
@@ -342,13 +365,27 @@ move(struct xa_huge *huge, size_t bytes)
     return true;
 }
 
+/* Ask the limit for more, and once more without what is kept. */
+static bool
+take_more(size_t bytes)
+{
+    return xa_limit_take(bytes) || (xa_huge_purge(XA_HUGE_ALL) != 0 && xa_limit_take(bytes));
+}
+
 void *
 xa_huge_resize(struct xa_huge *huge, size_t bytes)
 {
     size_t asked = bytes, before = huge->bytes;
     bytes = xa_bits_align_up(bytes, xa_os_facts.page_bytes);
-    if (!resize_in_place(huge, bytes) && !(bytes > before && move(huge, bytes)))
+    if (bytes > before && !take_more(bytes - before))
         return NULL;
+    if (!resize_in_place(huge, bytes) && !(bytes > before && move(huge, bytes))) {
+        if (bytes > before)
+            xa_limit_give(bytes - before);
+        return NULL;
+    }
+    if (bytes < before)
+        xa_limit_give(before - bytes);
     huge->bytes = bytes;
     huge->asked_bytes = asked;
     return_slots(huge);

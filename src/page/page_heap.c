@@ -32,9 +32,11 @@
 #include "extent/metadata.h"
 #include "extent/region.h"
 #include "os/os.h"
+#include "page/limit.h"
 #include "page/window.h"
 
 enum {
+    OVER_LIMIT_BYTES = 256 * 1024, /* what frees may leave dirty beyond the soft limit */
     TREE_MIN_CAPACITY = 64,
     TREE_VALUE_MAX = 255,
     GROWTH_MIN_GRANULES = 4,
@@ -50,6 +52,17 @@ enum {
 
 _Atomic size_t xa_page_heap_dirty_max_bytes;
 _Atomic bool xa_page_heap_has_purger;
+_Atomic uint32_t xa_page_heap_decay_divisor = 1;
+
+int64_t
+xa_page_heap_decay_ms(void)
+{
+    int64_t time = xa_options.dirty_decay_ms;
+    uint32_t divisor = atomic_load_explicit(&xa_page_heap_decay_divisor, memory_order_relaxed);
+    if (time <= 0 || divisor == 1)
+        return time;
+    return divisor == 0 ? 0 : time / divisor + (time < divisor);
+}
 
 unsigned
 xa_page_heap_unit(void)
@@ -65,6 +78,7 @@ xa_page_heap_init(struct xa_page_heap *heap, uint16_t arena)
     heap->arena = arena;
     /* Time begins at 0: the first look at the clock is the first purge's. */
     xa_decay_init(&heap->decay, xa_options.dirty_decay_ms, 0);
+    atomic_store_explicit(&heap->decay_ms, xa_options.dirty_decay_ms, memory_order_relaxed);
 }
 
 static struct xa_chunk *
@@ -291,9 +305,13 @@ find_room(struct xa_page_heap *heap, unsigned granules, unsigned alignment, stru
     return false;
 }
 
-/* The run is no longer free.  True if all of it reads as zeros. */
+/*
+ * The run is no longer free.  What of it was dirty was counted before, and so `taken`
+ * (true if the limit was asked for all of it) counts it twice.  True if all of it
+ * reads as zeros.
+ */
 static bool
-occupy(struct xa_page_heap *heap, const struct place *place, unsigned granules)
+occupy(struct xa_page_heap *heap, const struct place *place, unsigned granules, bool taken)
 {
     struct xa_chunk *chunk = place->chunk;
     unsigned dirty = xa_bitmap_count(&chunk->dirty, place->first, granules);
@@ -303,6 +321,8 @@ occupy(struct xa_page_heap *heap, const struct place *place, unsigned granules)
     if (place->first + granules == chunk->mapped_granules ||
         xa_max_tree_get(&heap->rooms, chunk->region.slot) != 0)
         update_room(heap, chunk);
+    if (taken && dirty != 0)
+        xa_limit_give((size_t)dirty * XA_GRANULE_BYTES);
     return dirty == 0;
 }
 
@@ -310,6 +330,17 @@ static _Atomic size_t *
 use_counter(struct xa_page_heap *heap, enum xa_run_use use)
 {
     return use == XA_RUN_FOR_SLAB ? &heap->counters.slab_bytes : &heap->counters.large_bytes;
+}
+
+/* Find or make a run whose granules are not all dirty; the limit has been asked. */
+static bool
+find_clean(struct xa_page_heap *heap, unsigned granules, unsigned alignment, struct place *place)
+{
+    if (find_run(&heap->free_runs, false, granules, alignment, place) ||
+        find_room(heap, granules, alignment, place))
+        return true;
+    *place = (struct place){open_chunk(heap, granules), 0};
+    return place->chunk != NULL;
 }
 
 uint32_t
@@ -322,15 +353,17 @@ xa_page_heap_take(struct xa_page_heap *heap, enum xa_run_use use, unsigned granu
     alignment = alignment < unit ? unit : alignment;
     xa_lock_lock(&heap->lock);
     struct place place;
-    bool found = find_run(&heap->dirty_runs, true, granules, alignment, &place) ||
-        find_run(&heap->free_runs, false, granules, alignment, &place) ||
-        find_room(heap, granules, alignment, &place);
-    if (!found) {
-        place = (struct place){open_chunk(heap, granules), 0};
-        found = place.chunk != NULL;
+    size_t bytes = (size_t)granules * XA_GRANULE_BYTES;
+    bool found = find_run(&heap->dirty_runs, true, granules, alignment, &place);
+    /* What is dirty is counted already. */
+    bool taken = !found && xa_limit_take(bytes);
+    if (taken) {
+        found = find_clean(heap, granules, alignment, &place);
+        if (!found)
+            xa_limit_give(bytes);
     }
     if (found) {
-        *is_zeroed = occupy(heap, &place, granules);
+        *is_zeroed = occupy(heap, &place, granules, taken);
         count(use_counter(heap, use), granules);
         result = place.chunk->region.slot * XA_CHUNK_GRANULES + place.first;
     }
@@ -355,7 +388,9 @@ xa_page_heap_return(struct xa_page_heap *heap, enum xa_run_use use, uint32_t gra
         xa_bitmap_set(&chunk->free, first, granules);
         count(&heap->counters.active_bytes, -(long)granules);
         count(use_counter(heap, use), -(long)granules);
-        count(&heap->counters.dirty_bytes, xa_bitmap_count(&chunk->dirty, first, granules));
+        unsigned dirty = xa_bitmap_count(&chunk->dirty, first, granules);
+        count(&heap->counters.dirty_bytes, dirty);
+        xa_limit_give((size_t)(granules - dirty) * XA_GRANULE_BYTES);
         note_free(heap, chunk, first, granules);
     }
     xa_lock_unlock(&heap->lock);
@@ -371,16 +406,20 @@ xa_page_heap_extend(struct xa_page_heap *heap, uint32_t granule, unsigned granul
     unsigned more = wanted - granules, first = granule % XA_CHUNK_GRANULES + granules;
     xa_lock_lock(&heap->lock);
     struct xa_chunk *chunk = xa_page_map_chunk_of(granule);
-    bool done = chunk->heap_generation == heap->generation && first + more <= XA_CHUNK_GRANULES;
+    size_t bytes = (size_t)more * XA_GRANULE_BYTES;
+    bool done = chunk->heap_generation == heap->generation && first + more <= XA_CHUNK_GRANULES &&
+        xa_limit_take(bytes);
     if (done) {
         unsigned mapped = chunk->mapped_granules;
         unsigned free_end = first < mapped ? xa_bitmap_find_clear(&chunk->free, first) : mapped;
         /* Free all the way, or free to the end of what is mapped and able to grow. */
         if (free_end < first + more)
             done = free_end == mapped && grow_chunk(heap, chunk, first + more) == XA_OS_DONE;
+        if (!done)
+            xa_limit_give(bytes);
     }
     if (done) {
-        occupy(heap, &(struct place){chunk, first}, more);
+        (void)occupy(heap, &(struct place){chunk, first}, more, true);
         count(use_counter(heap, XA_RUN_FOR_LARGE), more);
     }
     xa_lock_unlock(&heap->lock);
@@ -448,6 +487,7 @@ try_close_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t *bytes
     xa_page_heap_count(&heap->counters.chunks, (size_t)-1);
     xa_page_heap_count(&heap->counters.purges, 1);
     count(&heap->counters.purged_bytes, (long)dirty);
+    xa_limit_give(dirty * XA_GRANULE_BYTES);
     *bytes += dirty * XA_GRANULE_BYTES;
     xa_page_map_set_region(slot, NULL);
     xa_window_return(slot, 1);
@@ -479,6 +519,7 @@ purge_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t excess)
     count(&heap->counters.dirty_bytes, xa_bitmap_count(&kept, 0, XA_CHUNK_GRANULES));
     xa_page_heap_count(&heap->counters.purges, 1);
     xa_page_heap_count(&heap->counters.purged_bytes, bytes);
+    xa_limit_give(bytes);
     update_trees(heap, chunk);
     (void)try_close_chunk(heap, chunk, &bytes);
     return bytes;
@@ -520,6 +561,8 @@ xa_page_heap_purge_until(struct xa_page_heap *heap, size_t keep_bytes, uint64_t 
 static size_t
 dirty_bound(const struct xa_page_heap *heap)
 {
+    if (XA_UNLIKELY(xa_limit_is_over_soft()))
+        return OVER_LIMIT_BYTES;
     size_t wanted = atomic_load_explicit(&xa_page_heap_dirty_max_bytes, memory_order_relaxed);
     if (wanted != 0)
         return wanted;
@@ -531,12 +574,15 @@ void
 xa_page_heap_decay(struct xa_page_heap *heap, uint64_t now_ms)
 {
     size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
-    size_t keep = dirty_bound(heap);
-    if (now_ms >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
+    size_t keep = xa_limit_is_over_soft() ? 0 : dirty_bound(heap);
+    int64_t time = xa_page_heap_decay_ms();
+    bool is_changed = atomic_load_explicit(&heap->decay_ms, memory_order_relaxed) != time;
+    if (is_changed || now_ms >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
         xa_lock_lock(&heap->lock);
-        /* The environment may have been read after the first heap was made. */
-        if (heap->decay.time_ms != xa_options.dirty_decay_ms)
-            xa_decay_init(&heap->decay, xa_options.dirty_decay_ms, now_ms);
+        /* By pressure, or since the environment was read after the first heap was made. */
+        if (heap->decay.time_ms != time)
+            xa_decay_init(&heap->decay, time, now_ms);
+        atomic_store_explicit(&heap->decay_ms, time, memory_order_relaxed);
         size_t limit = xa_decay_limit(&heap->decay, now_ms, dirty);
         atomic_store_explicit(
             &heap->deadline_ms, xa_decay_deadline_ms(&heap->decay), memory_order_relaxed);
@@ -560,7 +606,7 @@ xa_page_heap_tick(struct xa_page_heap *heap)
             (void)xa_page_heap_purge(heap, bound);
         return;
     }
-    if (xa_options.dirty_decay_ms == 0) {
+    if (xa_page_heap_decay_ms() == 0) {
         (void)xa_page_heap_purge(heap, 0);
         return;
     }

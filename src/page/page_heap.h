@@ -24,6 +24,7 @@ struct xa_page_heap {
     struct xa_max_tree free_runs;  /* at least the longest run of free granules */
     struct xa_max_tree rooms;      /* free granules at the mapped end, and unmapped ones behind */
     struct xa_decay decay;         /* [p] */
+    _Atomic int64_t decay_ms;      /* [a] the time that `decay` goes by */
     _Atomic uint64_t deadline_ms;  /* [a] when to look at the decay again */
     _Atomic uint32_t ticks;        /* [a] calls of xa_page_heap_tick(), near enough */
     struct xa_heap_counters counters;
@@ -34,6 +35,12 @@ extern _Atomic size_t xa_page_heap_dirty_max_bytes;
 
 /* [a] A thread of our own calls xa_page_heap_decay(). */
 extern _Atomic bool xa_page_heap_has_purger;
+
+/* [a] What divides the decay time under memory pressure; 0: everything goes at once. */
+extern _Atomic uint32_t xa_page_heap_decay_divisor;
+
+/* The decay time as it is now: the option's, divided. */
+int64_t xa_page_heap_decay_ms(void);
 
 enum xa_run_use { XA_RUN_FOR_SLAB, XA_RUN_FOR_LARGE };
 

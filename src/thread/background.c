@@ -12,6 +12,11 @@
  * idle threads' caches and depots three times in one; and sleeps without a deadline when a
  * look found nothing left to do, until a slow path wakes it.
  *
+ * Under memory pressure (pressure.h) the decay time is shorter, and its periods with it.
+ * Beyond the soft limit (page/limit.h) it gives back at once all that is unused, caches
+ * of sleeping threads included: when the limit is passed, and then at most once a
+ * second, since a program whose live memory is beyond the limit gains nothing by more.
+ *
  * Locking: none of its own.  `state` changes: ABSENT → AWAKE by whoever starts it,
  * AWAKE → ASLEEP by itself, ASLEEP → AWAKE by whoever wakes it.
  */
@@ -22,7 +27,9 @@
 #include "os/os.h"
 #include "os/thread.h"
 #include "page/huge.h"
+#include "page/limit.h"
 #include "thread/cache_purge.h"
+#include "thread/pressure.h"
 #include "thread/thread_cache.h"
 
 enum {
@@ -31,6 +38,9 @@ enum {
     WAKES_PER_DECAY = 16,
     LOOKS_PER_DECAY = 3,
     WAKE_MS_MIN = 10,
+    WAKE_MS_MAX = 1000, /* with signals to look at, which come without a call */
+    LOOK_MS_MIN = 100,
+    URGENT_MS = 1000,
     RETRY_MS = 10000, /* after the host refused a thread */
     SLEEP_MS_MAX = 3600 * 1000,
 };
@@ -38,6 +48,8 @@ enum {
 _Atomic uint32_t xa_background_state;
 
 static _Atomic bool trim_is_wanted;
+static _Atomic bool is_urged; /* the soft limit was passed */
+
 static _Atomic uint64_t retry_ms; /* not before this, after a refusal */
 
 static size_t
@@ -83,9 +95,42 @@ purge(void)
 static uint64_t
 period_ms(unsigned parts)
 {
-    int64_t decay = xa_options.dirty_decay_ms;
+    int64_t decay = xa_page_heap_decay_ms();
     uint64_t period = decay > 0 ? (uint64_t)decay / parts : WAKE_MS_MIN;
     return period > WAKE_MS_MIN ? period : WAKE_MS_MIN;
+}
+
+static uint64_t
+wake_ms(void)
+{
+    uint64_t period = period_ms(WAKES_PER_DECAY);
+    return period < WAKE_MS_MAX ? period : WAKE_MS_MAX;
+}
+
+static uint64_t
+look_ms(void)
+{
+    uint64_t period = period_ms(LOOKS_PER_DECAY);
+    return period > LOOK_MS_MIN ? period : LOOK_MS_MIN;
+}
+
+/* Let the decay time follow the pressure. */
+static void
+follow_pressure(void)
+{
+    uint32_t divisor = xa_pressure_divisor(xa_pressure_look(xa_os_now_ms()));
+    /* A hint for how long to keep, ordered with nothing. */
+    atomic_store_explicit(&xa_page_heap_decay_divisor, divisor, memory_order_relaxed);
+}
+
+/* Beyond the soft limit: everything that is unused goes now. */
+static void
+give_all(void)
+{
+    bool left;
+    (void)xa_cache_purge_run(XA_CACHE_PURGE_ALL, &left);
+    (void)xa_arena_trim(0);
+    (void)xa_huge_purge(XA_HUGE_ALL);
 }
 
 /* Sleep until somebody wakes us, for there is nothing to do. */
@@ -103,15 +148,22 @@ static void
 run(void)
 {
     atomic_store_explicit(&xa_page_heap_has_purger, true, memory_order_relaxed);
-    uint64_t next_look = xa_os_now_ms() + period_ms(LOOKS_PER_DECAY);
+    uint64_t next_look = xa_os_now_ms() + look_ms(), next_urgent = 0;
     for (;;) {
-        xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, period_ms(WAKES_PER_DECAY));
+        if (!atomic_load_explicit(&is_urged, memory_order_relaxed))
+            xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, wake_ms());
+        follow_pressure();
+        bool is_new = atomic_exchange_explicit(&is_urged, false, memory_order_relaxed);
+        if (is_new || (xa_limit_is_over_soft() && xa_os_now_ms() >= next_urgent)) {
+            give_all();
+            next_urgent = xa_os_now_ms() + URGENT_MS;
+        }
         bool is_dirty = purge(), is_cached = true;
         if (xa_os_now_ms() >= next_look) {
             bool is_idle = xa_arena_empty_idle();
             (void)xa_cache_purge_run(XA_CACHE_PURGE_IDLE, &is_cached);
             is_cached |= !is_idle;
-            next_look = xa_os_now_ms() + period_ms(LOOKS_PER_DECAY);
+            next_look = xa_os_now_ms() + look_ms();
         }
         if (!is_dirty && !is_cached)
             sleep_long();
@@ -175,9 +227,23 @@ xa_background_look(void)
     }
 }
 
+bool
+xa_background_urge(void)
+{
+    if (!xa_background_is_there())
+        return false;
+    atomic_store_explicit(&is_urged, true, memory_order_relaxed);
+    xa_background_look();
+    /* Asleep until a deadline it is AWAKE: the word does not change, only the sleeper. */
+    xa_os_wake_one(&xa_background_state);
+    return true;
+}
+
 void
 xa_background_reset_in_child(void)
 {
+    atomic_store_explicit(&is_urged, false, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_heap_decay_divisor, 1, memory_order_relaxed);
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
     atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
     if (state != XA_BACKGROUND_REFUSED)

@@ -44,6 +44,9 @@ xa_background_poke(void)
 /* A trim ran out of time: the thread, if it is there, gives the rest back. */
 void xa_background_finish_trim(void);
 
+/* The soft limit was passed: let it give back all that it can, now.  False if it is not there. */
+bool xa_background_urge(void);
+
 /* In a forked child: the thread did not come along. */
 void xa_background_reset_in_child(void);
 

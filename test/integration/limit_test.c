@@ -1,0 +1,382 @@
+/*
+ * limit_test.c - the limits that a user sets, through the public symbols: row R11 and issue 3.
+ *
+ * This program starts itself again with settings in XALLOC_CONF, in one of the modes below.
+ */
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../support/child.h"
+#include "../support/threads.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <xalloc/xalloc.h>
+
+enum { UNTOUCHED = 4711, MIB = 1 << 20, CHILD_SECONDS = 60, HARD_MIB = 64 };
+
+static void *(*volatile call_malloc)(size_t) = malloc;
+static void *(*volatile call_realloc)(void *, size_t) = realloc;
+static void (*volatile call_free)(void *) = free;
+
+/* The library is preloaded, not linked. */
+static int (*set_limit)(size_t soft, size_t hard);
+static void (*set_callback)(xalloc_limit_callback *callback, void *context);
+
+struct block {
+    struct block *last;
+};
+
+/* Take blocks until there are none, at most `bytes_max`; each is written all over. */
+static size_t
+take_until_none(struct block **chain, size_t size, size_t bytes_max)
+{
+    size_t taken = 0;
+
+    while (taken < bytes_max) {
+        struct block *block;
+
+        errno = UNTOUCHED;
+        block = call_malloc(size);
+        if (block == NULL) {
+            XA_CHILD_CHECK(errno == ENOMEM);
+            break;
+        }
+        XA_CHILD_CHECK(errno == UNTOUCHED);
+        memset(block, 1, size);
+        block->last = *chain;
+        *chain = block;
+        taken += size;
+    }
+    return taken;
+}
+
+static void
+free_chain(struct block **chain)
+{
+    while (*chain != NULL) {
+        struct block *block = *chain;
+
+        *chain = block->last;
+        call_free(block);
+    }
+}
+
+/* Under memory_limit_hard:64M: run out with each size, free, get it again. */
+static int
+run_out(void)
+{
+    static const size_t sizes[] = {24, 100, 1000, 20000, 100000, 1500000, 5 * MIB};
+    struct block *chain = NULL;
+    unsigned char *kept = call_malloc(8 * MIB);
+
+    XA_CHILD_CHECK(kept != NULL);
+    memset(kept, 0x77, 8 * MIB);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            size_t taken = take_until_none(&chain, sizes[i], 256 * MIB);
+
+            XA_CHILD_CHECK(taken < HARD_MIB * MIB);
+            XA_CHILD_CHECK(taken >= HARD_MIB * MIB / 2);
+            XA_CHILD_CHECK(xa_child_resident_bytes() < (HARD_MIB + 16) * MIB);
+            errno = UNTOUCHED;
+            XA_CHILD_CHECK(call_realloc(kept, 128 * MIB) == NULL && errno == ENOMEM);
+            XA_CHILD_CHECK(kept[0] == 0x77 && kept[8 * MIB - 1] == 0x77);
+            free_chain(&chain);
+        }
+    }
+    /* All of it is there again for one object. */
+    call_free(kept);
+    kept = call_malloc(48 * MIB);
+    XA_CHILD_CHECK(kept != NULL);
+    call_free(kept);
+    return 0;
+}
+
+static void
+expect_success(const char *mode, const char *settings)
+{
+    static struct xa_child_result result;
+    const char *arguments[] = {NULL, mode, NULL};
+    const char *environment[] = {settings, NULL};
+    struct xa_child_command command = {.arguments = arguments, .environment = environment};
+
+    if (xa_child_is_instrumented()) {
+        print_message("skipped: an instrumented malloc has no limits\n");
+        skip();
+    }
+    xa_child_run(&result, CHILD_SECONDS, &command);
+    xa_child_assert_success(&result);
+    assert_string_equal(result.errors, "");
+}
+
+static void
+a_hard_limit_is_enomem_and_can_be_met_again(void **state)
+{
+    (void)state;
+    expect_success("run-out", "XALLOC_CONF=memory_limit_hard:64M");
+    expect_success("run-out", "XALLOC_CONF=memory_limit_hard:64M,background_thread:false");
+    expect_success("run-out", "XALLOC_CONF=memory_limit_soft:32M,memory_limit_hard:64M");
+}
+
+static atomic_uint calls[2];
+static atomic_size_t last_bytes;
+
+static void
+on_limit(void *context, enum xalloc_limit_event event, size_t bytes)
+{
+    void *own;
+
+    XA_CHILD_CHECK(context == calls);
+    atomic_fetch_add(&calls[event], 1);
+    atomic_store(&last_bytes, bytes);
+    /* No lock is held, and errno is not ours. */
+    own = call_malloc(100);
+    call_free(own);
+    errno = UNTOUCHED + 1;
+}
+
+static int
+hear_of_limits(void)
+{
+    struct block *chain = NULL;
+
+    set_callback(on_limit, calls);
+    take_until_none(&chain, 100000, 256 * MIB);
+    XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_SOFT]) == 1);
+    XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_HARD]) == 1);
+    XA_CHILD_CHECK(atomic_load(&last_bytes) > 60 * MIB);
+    XA_CHILD_CHECK(atomic_load(&last_bytes) <= HARD_MIB * MIB);
+    /* Not for each of many failures. */
+    for (int i = 0; i < 100; i++)
+        XA_CHILD_CHECK(call_malloc(64 * MIB) == NULL);
+    XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_HARD]) <= 2);
+    free_chain(&chain);
+    set_callback(NULL, NULL);
+    XA_CHILD_CHECK(call_malloc(65 * MIB) == NULL);
+    XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_HARD]) <= 2);
+    return 0;
+}
+
+static void
+a_callback_hears_of_limits(void **state)
+{
+    (void)state;
+    expect_success("callback", "XALLOC_CONF=memory_limit_soft:32M,memory_limit_hard:64M");
+}
+
+static int
+set_while_running(void)
+{
+    struct block *chain = NULL;
+
+    XA_CHILD_CHECK(set_limit(2 * MIB, MIB) == EINVAL);
+    XA_CHILD_CHECK(set_limit(0, 1) == EINVAL);
+    XA_CHILD_CHECK(take_until_none(&chain, 100000, 100 * MIB) >= 100 * MIB);
+    /* What is in use stays, and nothing comes to it. */
+    XA_CHILD_CHECK(set_limit(0, 32 * MIB) == 0);
+    XA_CHILD_CHECK(call_malloc(1000000) == NULL);
+    free_chain(&chain);
+    XA_CHILD_CHECK(take_until_none(&chain, 100000, 100 * MIB) < 32 * MIB);
+    XA_CHILD_CHECK(set_limit(0, 0) == 0);
+    XA_CHILD_CHECK(take_until_none(&chain, 100000, 100 * MIB) >= 100 * MIB);
+    free_chain(&chain);
+    return 0;
+}
+
+static void
+limits_can_be_set_while_the_program_runs(void **state)
+{
+    (void)state;
+    expect_success("set", "XALLOC_CONF");
+}
+
+/* Beyond the soft limit, what is free does not stay, though the decay time is an hour. */
+static int
+purge_harder(void)
+{
+    struct block *live = NULL;
+    struct block *freed = NULL;
+    size_t before;
+
+    XA_CHILD_CHECK(take_until_none(&live, 100000, 40 * MIB) >= 40 * MIB);
+    XA_CHILD_CHECK(take_until_none(&freed, 100000, 40 * MIB) >= 40 * MIB);
+    before = xa_child_resident_bytes();
+    free_chain(&freed);
+    for (int i = 0; i < 50 && xa_child_resident_bytes() > before - 36 * MIB; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    XA_CHILD_CHECK(xa_child_resident_bytes() <= before - 36 * MIB);
+    free_chain(&live);
+    return 0;
+}
+
+static void
+beyond_the_soft_limit_nothing_unused_stays(void **state)
+{
+    (void)state;
+    expect_success("soft", "XALLOC_CONF=memory_limit_soft:32M,dirty_decay_ms:1h");
+    expect_success(
+        "soft", "XALLOC_CONF=memory_limit_soft:32M,dirty_decay_ms:1h,background_thread:false");
+}
+
+static void
+expect_line(const char *settings, const char *line)
+{
+    static struct xa_child_result result;
+    const char *arguments[] = {NULL, "nothing", NULL};
+    const char *environment[] = {settings, NULL};
+    struct xa_child_command command = {.arguments = arguments, .environment = environment};
+
+    xa_child_run(&result, CHILD_SECONDS, &command);
+    assert_int_equal(result.exit_code, 0);
+    assert_string_equal(result.errors, line);
+}
+
+static void
+impossible_limits_are_one_line(void **state)
+{
+    (void)state;
+    if (xa_child_is_instrumented()) {
+        print_message("skipped: an instrumented malloc has no limits\n");
+        skip();
+    }
+    expect_line("XALLOC_CONF=memory_limit_soft:2G,memory_limit_hard:1G",
+        "xalloc: option \"memory_limit_soft\": 2147483648 is more than memory_limit_hard, "
+        "1073741824 bytes, ignored (stays 0).\n");
+    expect_line("XALLOC_CONF=memory_limit_hard:12",
+        "xalloc: option \"memory_limit_hard\": 12 is less than the least limit of 1048576 bytes, "
+        "ignored (stays 0).\n");
+    expect_line("XALLOC_CONF=memory_limit_hard:lots",
+        "xalloc: option \"memory_limit_hard\" in XALLOC_CONF: \"lots\" is not in "
+        "0..9223372036854775807 bytes, ignored (stays 0).\n");
+}
+
+/* All threads run out together, many times; nobody hangs, and it is there again. */
+static void
+run_out_together(unsigned index, void *argument)
+{
+    (void)argument;
+    for (size_t round = 0; round < 10; round++) {
+        struct block *chain = NULL;
+
+        take_until_none(&chain, (size_t)64 << (index + round) % 14, 48 * MIB);
+        free_chain(&chain);
+    }
+}
+
+static int
+share(void)
+{
+    struct xa_threads team;
+    struct block *chain = NULL;
+
+    XA_CHILD_CHECK(xa_threads_start(&team, 4, run_out_together, NULL));
+    XA_CHILD_CHECK(xa_threads_join(&team, 40));
+    XA_CHILD_CHECK(take_until_none(&chain, 3 * MIB, 256 * MIB) >= 32 * MIB);
+    free_chain(&chain);
+    return 0;
+}
+
+static void
+threads_share_the_hard_limit(void **state)
+{
+    (void)state;
+    expect_success("share", "XALLOC_CONF=memory_limit_hard:64M");
+}
+
+/* Use enough for the purging thread to come, and give it time to look. */
+static int
+wake_purger(void)
+{
+    struct block *chain = NULL;
+
+    take_until_none(&chain, 100000, 32 * MIB);
+    free_chain(&chain);
+    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
+    return 0;
+}
+
+static void
+expect_purger_says(const char *watch, const char *line)
+{
+    static struct xa_child_result result;
+    const char *arguments[] = {NULL, "purger", NULL};
+    const char *environment[] = {"XALLOC_CONF", watch, NULL};
+    struct xa_child_command command = {.arguments = arguments, .environment = environment};
+
+    xa_child_run(&result, CHILD_SECONDS, &command);
+    assert_int_equal(result.exit_code, 0);
+    assert_string_equal(result.errors, line);
+}
+
+static void
+a_pressure_file_that_is_none_is_one_line(void **state)
+{
+    (void)state;
+    if (xa_child_is_instrumented()) {
+        print_message("skipped: an instrumented malloc has no purging thread\n");
+        skip();
+    }
+    expect_purger_says("MEMORY_PRESSURE_WATCH", "");
+    expect_purger_says("MEMORY_PRESSURE_WATCH=/dev/null", "");
+    expect_purger_says("MEMORY_PRESSURE_WATCH=/nowhere/at/all",
+        "xalloc: MEMORY_PRESSURE_WATCH: \"/nowhere/at/all\" cannot be read as a pressure file, "
+        "ignored. Name one such as /proc/pressure/memory.\n");
+    expect_purger_says("MEMORY_PRESSURE_WATCH=/proc/self/status",
+        "xalloc: MEMORY_PRESSURE_WATCH: \"/proc/self/status\" cannot be read as a pressure file, "
+        "ignored. Name one such as /proc/pressure/memory.\n");
+}
+
+static int
+run_mode(const char *mode)
+{
+    set_limit = (int (*)(size_t, size_t))dlsym(RTLD_DEFAULT, "xalloc_set_memory_limit");
+    set_callback =
+        (void (*)(xalloc_limit_callback *, void *))dlsym(RTLD_DEFAULT, "xalloc_set_limit_callback");
+    XA_CHILD_CHECK(set_limit != NULL && set_callback != NULL);
+    if (strcmp(mode, "run-out") == 0)
+        return run_out();
+    if (strcmp(mode, "callback") == 0)
+        return hear_of_limits();
+    if (strcmp(mode, "set") == 0)
+        return set_while_running();
+    if (strcmp(mode, "soft") == 0)
+        return purge_harder();
+    if (strcmp(mode, "share") == 0)
+        return share();
+    if (strcmp(mode, "purger") == 0)
+        return wake_purger();
+    return strcmp(mode, "nothing") == 0 ? 0 : 2;
+}
+
+int
+main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hard_limit_is_enomem_and_can_be_met_again),
+        cmocka_unit_test(a_callback_hears_of_limits),
+        cmocka_unit_test(limits_can_be_set_while_the_program_runs),
+        cmocka_unit_test(beyond_the_soft_limit_nothing_unused_stays),
+        cmocka_unit_test(impossible_limits_are_one_line),
+        cmocka_unit_test(threads_share_the_hard_limit),
+        cmocka_unit_test(a_pressure_file_that_is_none_is_one_line),
+    };
+
+    if (argc == 2)
+        return run_mode(argv[1]);
+    xa_child_start_watchdog(240);
+    return cmocka_run_group_tests(tests, xa_child_check_allocator, NULL);
+}

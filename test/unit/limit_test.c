@@ -238,7 +238,9 @@ the_divisor_shortens_the_decay_time(void **state)
     xa_options.dirty_decay_ms = 1600;
     uint32_t run = take(100);
     xa_page_heap_return(&heap, XA_RUN_FOR_LARGE, run, 100, 100);
+    /* Its age counts from the first epoch that begins with it. */
     xa_page_heap_decay(&heap, 1000);
+    xa_page_heap_decay(&heap, 1010);
     assert_true(load(&heap.counters.dirty_bytes) > 0);
     xa_page_heap_decay(&heap, 1120);
     assert_int_equal(load(&heap.counters.dirty_bytes), 0);

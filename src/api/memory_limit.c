@@ -1,5 +1,5 @@
 /*
- * limit.c - the program's own hand on the memory limits.
+ * memory_limit.c - the program's own hand on the memory limits.
  */
 #include <errno.h>
 

@@ -33,6 +33,10 @@
  * other, and the purger gives way.  If the owner does not sleep, the tops stay aside:
  * its next miss puts them back, or the purger finds it asleep later.  Nobody waits.
  *
+ * Where every instruction may turn into a call of somebody's run time that sleeps
+ * (ThreadSanitizer's, with this library itself instrumented) the second fact does not
+ * hold; such a test has to keep the purger from owners that are not at rest.
+ *
  * An idle thread is one whose tops and spares are what they were at the last look.
  */
 #include "thread/cache_purge.h"

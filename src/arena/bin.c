@@ -169,7 +169,7 @@ static XA_NORETURN XA_COLD void
 complain_already_free(const void *object)
 {
     xa_message_fatal("free", object,
-        "already free, found when a thread's cache was emptied. "
+        "already free, found when it reached its slab. "
         "Look for a second free of the same pointer.");
 }
 

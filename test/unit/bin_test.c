@@ -205,7 +205,7 @@ freeing_a_free_slot_is_fatal(void **state)
     void *const wrong[] = {objects[1], never};
     for (unsigned i = 0; i < 2; i++) {
         snprintf(expected, sizeof expected,
-            "xalloc: free(0x%zx): already free, found when a thread's cache was emptied. "
+            "xalloc: free(0x%zx): already free, found when it reached its slab. "
             "Look for a second free of the same pointer.\n",
             (size_t)wrong[i]);
         xa_os_fake_assert_fatal(free_one, wrong[i], expected);
@@ -230,7 +230,7 @@ freeing_into_a_slab_that_is_gone_is_fatal(void **state)
         xa_slab_return(granule, 0);
         xa_slab_finish(granule);
         snprintf(expected, sizeof expected,
-            "xalloc: free(0x%zx): already free, found when a thread's cache was emptied. "
+            "xalloc: free(0x%zx): already free, found when it reached its slab. "
             "Look for a second free of the same pointer.\n",
             (size_t)object);
         xa_os_fake_assert_fatal(free_one, object, expected);

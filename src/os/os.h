@@ -100,16 +100,13 @@ unsigned xa_os_process_id(void);
 /* The number of the calling thread among all of the host's. */
 unsigned xa_os_thread_number(void);
 
-/* The signals that the calling thread blocks, a bit each. */
-uint64_t xa_os_signal_mask(void);
-
 /*
- * True if that thread of this process is asleep in a system call at this moment, and
- * blocks just these signals: then it is in the middle of nothing of ours.  (In a signal
- * handler, which may have interrupted anything, it blocks that signal as well.)  False
- * if it is not, or if the host does not tell.
+ * True if that thread of this process is asleep in a system call at some moment of this
+ * call, and in no signal handler: then it is in the middle of nothing of ours.  It may
+ * be in a handler, which may have interrupted anything, if it blocks a signal that the
+ * process handles.  False if it is not asleep, or if the host does not tell.
  */
-bool xa_os_thread_sleeps(unsigned number, uint64_t signal_mask);
+bool xa_os_thread_sleeps(unsigned number);
 
 /*
  * Sleep until the word is no longer `expected`, for some milliseconds at most, or less

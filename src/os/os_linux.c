@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -322,14 +321,6 @@ xa_os_thread_number(void)
     return (unsigned)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-uint64_t
-xa_os_signal_mask(void)
-{
-    uint64_t mask = 0;
-    call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&mask, sizeof mask, 0, 0);
-    return mask;
-}
-
 /* The beginning of /proc/self/task/NUMBER/NAME; the characters read, 0 if there are none. */
 static size_t
 read_of_thread(unsigned number, const char *name, char *buffer, size_t capacity)
@@ -344,33 +335,61 @@ read_of_thread(unsigned number, const char *name, char *buffer, size_t capacity)
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
-/* The number behind "SigBlk:" in a thread's status, 16 hexadecimal digits; false if not there. */
+/* The number behind `label` in a thread's status, to `base`; false if it is not there. */
 static bool
-find_blocked(const char *status, size_t bytes, uint64_t *mask)
+find_number(const char *status, size_t bytes, const char *label, unsigned base, uint64_t *value)
 {
-    static const char label[] = "\nSigBlk:\t";
-    size_t length = sizeof label - 1;
-    for (size_t i = 0; i + length + 16 <= bytes; i++) {
+    size_t length = xa_text_string_length(label);
+    for (size_t i = 0; i + length < bytes; i++) {
         if (!xa_text_equals(status + i, length, label))
             continue;
-        *mask = 0;
-        for (const char *digit = status + i + length; digit < status + i + length + 16; digit++)
-            *mask = *mask << 4 | (uint64_t)(*digit <= '9' ? *digit - '0' : *digit - 'a' + 10);
+        *value = 0;
+        for (const char *digit = status + i + length; digit < status + bytes && *digit != '\n';
+             digit++)
+            *value = *value * base + (uint64_t)(*digit <= '9' ? *digit - '0' : *digit - 'a' + 10);
         return true;
     }
     return false;
 }
 
-bool
-xa_os_thread_sleeps(unsigned number, uint64_t signal_mask)
+struct thread_status {
+    uint64_t sleeps; /* times that the thread has fallen asleep */
+    bool may_handle; /* it blocks a signal that the process handles */
+};
+
+static bool
+read_status(unsigned number, struct thread_status *status)
 {
-    /* "running", or "-1 …" where it waits for a page, or the call's number and arguments. */
     char text[4096];
-    uint64_t blocked = 0;
-    if (read_of_thread(number, "/syscall", text, 1) == 0 || text[0] < '0' || text[0] > '9')
-        return false;
+    uint64_t blocked = 0, caught = 0;
     size_t bytes = read_of_thread(number, "/status", text, sizeof text);
-    return find_blocked(text, bytes, &blocked) && blocked == signal_mask;
+    bool is_whole = find_number(text, bytes, "\nSigBlk:\t", 16, &blocked) &&
+        find_number(text, bytes, "\nSigCgt:\t", 16, &caught) &&
+        find_number(text, bytes, "\nvoluntary_ctxt_switches:\t", 10, &status->sleeps);
+    status->may_handle = (blocked & caught) != 0;
+    return is_whole;
+}
+
+/* "running", or "-1 …" where it waits for a page, or the call's number and arguments. */
+static bool
+is_in_system_call(unsigned number)
+{
+    char text[1];
+    return read_of_thread(number, "/syscall", text, sizeof text) == 1 && text[0] >= '0' &&
+        text[0] <= '9';
+}
+
+bool
+xa_os_thread_sleeps(unsigned number)
+{
+    /*
+     * Four looks, since no one tells all at the same moment.  If the thread is asleep at
+     * the third and has not fallen asleep anew from the first to the last, then it has
+     * slept since before the first, and the signals were read during that very sleep.
+     */
+    struct thread_status before = {0}, during = {0}, after = {0};
+    return read_status(number, &before) && read_status(number, &during) && !during.may_handle &&
+        is_in_system_call(number) && read_status(number, &after) && before.sleeps == after.sleeps;
 }
 
 void

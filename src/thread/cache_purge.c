@@ -10,10 +10,11 @@
  *      that begins later misses, into a slow path.  An operation under way may still
  *      store its own top over that: then it has won, and the purger sees it.
  *   2. A thread that sleeps in a system call is in no operation.  A signal handler
- *      may sleep, having interrupted one; but in it the thread blocks more signals
- *      than usual.  So the owner notes what it blocks, and the host is asked that as
- *      well.  (A handler that blocks not even its own signal, SA_NODEFER, and sleeps
- *      for a third of the decay time would be taken for the thread itself.)
+ *      may sleep, having interrupted one; but in it the thread blocks the signal that
+ *      it handles.  So a thread that blocks a signal which the process handles is
+ *      left alone, whether it is in a handler or not.  (A handler installed with
+ *      SA_NODEFER or SA_RESETHAND that sleeps, having interrupted malloc or free, would
+ *      be taken for the thread itself.)
  *
  * So the purger puts the tops aside, and then asks the host whether the owner sleeps.
  * If it does, no operation is under way, and what tops[c] shows as `nothing` can only
@@ -175,8 +176,7 @@ take_back(struct xa_thread_state *state)
     if (now != XA_REVOCATION_PREPARED && !put_tops_aside(state))
         return 0;
     uint32_t number = atomic_load_explicit(&state->thread_number, memory_order_acquire);
-    uint64_t mask = atomic_load_explicit(&state->signal_mask, memory_order_relaxed);
-    if (!xa_os_thread_sleeps(number, mask))
+    if (!xa_os_thread_sleeps(number))
         return 0;
     /* The state may have changed hands meanwhile, and the number as well. */
     if (number != atomic_load_explicit(&state->thread_number, memory_order_acquire) ||

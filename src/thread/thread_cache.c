@@ -22,7 +22,6 @@
 #include "thread/thread_cache.h"
 
 #include "base/assert.h"
-#include "os/os.h"
 
 enum {
     EMPTIES_KEPT = 4,
@@ -73,8 +72,6 @@ grow(struct xa_thread_state *state, unsigned size_class)
             return;
         atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, more, memory_order_relaxed);
         state->budget_bytes += more;
-        /* The purger has to know it (cache_purge.c); a growing cache is a good moment to look. */
-        atomic_store_explicit(&state->signal_mask, xa_os_signal_mask(), memory_order_relaxed);
     }
     state->steps[size_class] = (uint8_t)(step + 1);
 }

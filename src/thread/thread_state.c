@@ -155,6 +155,5 @@ void
 xa_thread_state_claim(struct xa_thread_state *state)
 {
     state->fork_generation = states.fork_generation;
-    atomic_store_explicit(&state->signal_mask, xa_os_signal_mask(), memory_order_relaxed);
     atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
 }

@@ -47,16 +47,15 @@ struct xa_thread_state {
     _Atomic uint32_t revocation;              /* [a] enum xa_revocation */
     _Atomic(xa_slot *) saved[XA_CLASS_CODES]; /* [a] tops that the purger has put aside */
     _Atomic uint32_t thread_number;           /* [a] as the host numbers threads */
-    _Atomic uint64_t signal_mask; /* [a] signals that the owner blocks, when it last looked */
-    _Atomic size_t seen;          /* [p] of the caches, when the purger last looked */
-    size_t budget_bytes;          /* [t] what its caches have of the process's budget */
-    _Atomic bool is_used;         /* [a] some thread's, living or cut off by a fork */
-    bool is_first;                /* [t] the process's first, and alone so far */
-    _Atomic bool is_inside;       /* [t] in a slow path; the purger keeps away then */
-    uint32_t fork_generation;     /* [t] process generation that it belongs to */
-    struct xa_arena *arena;       /* [t] */
-    struct xa_thread_state *next; /* [c] on the list of all */
-    struct xa_thread_state *next_unused; /* [u] */
+    _Atomic size_t seen;                      /* [p] of the caches, when the purger last looked */
+    size_t budget_bytes;                      /* [t] what its caches have of the process's budget */
+    _Atomic bool is_used;                     /* [a] some thread's, living or cut off by a fork */
+    bool is_first;                            /* [t] the process's first, and alone so far */
+    _Atomic bool is_inside;                   /* [t] in a slow path; the purger keeps away then */
+    uint32_t fork_generation;                 /* [t] process generation that it belongs to */
+    struct xa_arena *arena;                   /* [t] */
+    struct xa_thread_state *next;             /* [c] on the list of all */
+    struct xa_thread_state *next_unused;      /* [u] */
 };
 
 /* The calling thread's state, or one of the two below. */

@@ -601,18 +601,12 @@ xa_os_thread_number(void)
     return (unsigned)syscall(SYS_gettid);
 }
 
-uint64_t
-xa_os_signal_mask(void)
-{
-    return __atomic_load_n(&settings.signal_mask, __ATOMIC_RELAXED);
-}
-
 bool
-xa_os_thread_sleeps(unsigned number, uint64_t signal_mask)
+xa_os_thread_sleeps(unsigned number)
 {
     pthread_mutex_lock(&mutex);
-    bool sleeps =
-        number != 0 && number == settings.asleep_number && signal_mask == settings.asleep_mask;
+    bool sleeps = number != 0 && number == settings.asleep_number &&
+        settings.signal_mask == settings.asleep_mask;
     pthread_mutex_unlock(&mutex);
     return sleeps;
 }

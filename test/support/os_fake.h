@@ -55,7 +55,7 @@ void xa_os_fake_set_clock(uint64_t now_ms);
 
 void xa_os_fake_set_affinity(unsigned processors);
 
-/* What every thread's mask of blocked signals is. */
+/* What threads' masks of blocked signals are outside handlers. */
 void xa_os_fake_set_signal_mask(uint64_t signal_mask);
 
 /* That thread is asleep with these signals blocked, until it is said to be awake. */

@@ -289,7 +289,8 @@ a_child_may_start_threads(void **state)
 {
     (void)state;
     if (XA_THREAD_SANITIZER) {
-        print_message("ThreadSanitizer allows no threads in the child of a process with threads\n");
+        print_message(
+            "skipped: ThreadSanitizer allows no threads in the child of a process with threads\n");
         skip();
     }
     begin(hold_all_locks, release_all_locks);

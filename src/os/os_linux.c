@@ -370,13 +370,33 @@ read_status(unsigned number, struct thread_status *status)
     return is_whole;
 }
 
+/* True if a thread in this call waits for a child that may run in its place (vfork). */
+static bool
+may_lend_its_memory(long call_number)
+{
+    switch (call_number) {
+    case SYS_clone:
+#ifdef SYS_clone3
+    case SYS_clone3:
+#endif
+#ifdef SYS_vfork
+    case SYS_vfork:
+#endif
+        return true;
+    default: return false;
+    }
+}
+
 /* "running", or "-1 …" where it waits for a page, or the call's number and arguments. */
 static bool
 is_in_system_call(unsigned number)
 {
-    char text[1];
-    return read_of_thread(number, "/syscall", text, sizeof text) == 1 && text[0] >= '0' &&
-        text[0] <= '9';
+    char text[8];
+    long call_number = 0;
+    size_t bytes = read_of_thread(number, "/syscall", text, sizeof text), i = 0;
+    for (; i < bytes && text[i] >= '0' && text[i] <= '9'; i++)
+        call_number = call_number * 10 + (text[i] - '0');
+    return i > 0 && !may_lend_its_memory(call_number);
 }
 
 bool

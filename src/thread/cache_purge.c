@@ -14,7 +14,8 @@
  *      it handles.  So a thread that blocks a signal which the process handles is
  *      left alone, whether it is in a handler or not.  (A handler installed with
  *      SA_NODEFER or SA_RESETHAND that sleeps, having interrupted malloc or free, would
- *      be taken for the thread itself.)
+ *      be taken for the thread itself.)  Nor is a thread at rest that waits for a child
+ *      of vfork, which uses its state meanwhile.
  *
  * So the purger puts the tops aside, and then asks the host whether the owner sleeps.
  * If it does, no operation is under way, and what tops[c] shows as `nothing` can only

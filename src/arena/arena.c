@@ -219,6 +219,15 @@ xa_arena_return(
 }
 
 void
+xa_arena_check(unsigned size_class, const void *object)
+{
+    struct xa_bin *bin = bin_of(arena_of(object), size_class);
+    xa_lock_lock(&bin->lock);
+    xa_bin_check(bin, object);
+    xa_lock_unlock(&bin->lock);
+}
+
+void
 xa_arena_note_request(struct xa_arena *arena, unsigned size_class, size_t bytes)
 {
     struct xa_bin_counters *counters = &arena->bins[size_class].counters;
@@ -321,7 +330,8 @@ release_kept(struct xa_arena *arena, unsigned size_class)
 {
     struct xa_bin *bin = &arena->bins[size_class];
     struct xa_bin_released released;
-    if (atomic_load_explicit(&bin->counters.slabs, memory_order_relaxed) == 0)
+    if (!atomic_load_explicit(&bin->is_ready, memory_order_acquire) ||
+        atomic_load_explicit(&bin->counters.slabs, memory_order_relaxed) == 0)
         return;
     released.count = 0;
     xa_lock_lock(&bin->lock);

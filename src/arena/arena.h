@@ -47,6 +47,9 @@ XA_MUST_USE unsigned xa_arena_take(
 unsigned xa_arena_return(
     unsigned size_class, void **objects, unsigned count, enum xa_arena_patience patience);
 
+/* End the process with a message if `object` cannot be a live one of the class. */
+void xa_arena_check(unsigned size_class, const void *object);
+
 /* A request of `bytes` missed the caches: a sample of what programs ask of the class. */
 void xa_arena_note_request(struct xa_arena *arena, unsigned size_class, size_t bytes);
 

@@ -164,6 +164,12 @@ move_up(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
         let_go(bin, granule, released);
 }
 
+static XA_NORETURN XA_COLD void
+complain_inside(const void *object)
+{
+    xa_message_fatal("free", object, "inside an object. Free the pointer that malloc returned.");
+}
+
 /* The slot is free, or its slab has even been given back since. */
 static XA_NORETURN XA_COLD void
 complain_already_free(const void *object)
@@ -171,6 +177,19 @@ complain_already_free(const void *object)
     xa_message_fatal("free", object,
         "already free, found when it reached its slab. "
         "Look for a second free of the same pointer.");
+}
+
+void
+xa_bin_check(const struct xa_bin *bin, const void *object)
+{
+    unsigned slot;
+    if (xa_page_map_class((uintptr_t)object) != bin->size_class)
+        complain_already_free(object);
+    switch (xa_slab_look(xa_slab_of((uintptr_t)object), (uintptr_t)object, &slot)) {
+    case XA_SLAB_INSIDE: complain_inside(object);
+    case XA_SLAB_FREE: complain_already_free(object);
+    case XA_SLAB_TAKEN: break;
+    }
 }
 
 unsigned
@@ -187,9 +206,7 @@ xa_bin_return(
             break;
         unsigned slot;
         switch (xa_slab_look(granule, (uintptr_t)objects[done], &slot)) {
-        case XA_SLAB_INSIDE:
-            xa_message_fatal(
-                "free", objects[done], "inside an object. Free the pointer that malloc returned.");
+        case XA_SLAB_INSIDE: complain_inside(objects[done]);
         case XA_SLAB_FREE: complain_already_free(objects[done]);
         case XA_SLAB_TAKEN: break;
         }

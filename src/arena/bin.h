@@ -48,6 +48,9 @@ unsigned xa_bin_take(struct xa_bin *bin, void **objects, unsigned count) XA_REQU
 /* A slab that xa_slab_init() has made joins the bin. */
 void xa_bin_add_slab(struct xa_bin *bin, uint32_t granule) XA_REQUIRES(bin->lock);
 
+/* End the process with a message if `object` is none that is out: the slot is free, or no slot. */
+void xa_bin_check(const struct xa_bin *bin, const void *object) XA_REQUIRES(bin->lock);
+
 /*
  * Free the objects at `objects`, up to the first that belongs to another bin; how
  * many these were.  What cannot be a live object ends the process with a message.

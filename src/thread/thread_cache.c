@@ -288,6 +288,9 @@ xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, voi
     struct xa_magazine *full = detach(state, size_class), *empty = NULL;
     if (full != NULL)
         put_aside(state, size_class, full);
+    else
+        /* The cache is new, and a first free of this object may have gone to its slab. */
+        xa_arena_check(size_class, object);
     grow(state, size_class);
     unsigned capacity = capacity_at(size_class, state->steps[size_class]);
     if (capacity != 0)

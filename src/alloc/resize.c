@@ -40,7 +40,8 @@ void *
 xa_resize(void *pointer, size_t size)
 {
     size_t usable = xa_release_usable_bytes(pointer, "realloc");
-    if (usable == 0)
+    /* NULL has no bytes either; that is said for clang-tidy, which does not see it. */
+    if (usable == 0 || pointer == NULL)
         return NULL;
     struct xa_thread_state *state;
     if (!xa_start_enter(&state))

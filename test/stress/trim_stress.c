@@ -117,15 +117,15 @@ main(void)
     double p99 = count > 0 ? (double)samples_us[count * 99 / 100] : 0;
     printf("trim of %zu MiB: %d calls, %.1f ms in all, the longest %.1f ms; meanwhile %zu pairs of "
            "malloc and free, p50 %.2f us, p99 %.2f us\n",
-        mebibytes, calls, whole_ms, worst_ms, count,
-        count > 0 ? (double)samples_us[count / 2] : 0, p99);
+        mebibytes, calls, whole_ms, worst_ms, count, count > 0 ? (double)samples_us[count / 2] : 0,
+        p99);
     if (useful == 0) {
         puts("FAILED: malloc_trim gave nothing back");
         return 1;
     }
     if (worst_ms > TRIM_MS_MAX || p99 > P99_US_MAX) {
-        printf("FAILED: a call may take %d ms, the 99th percentile %d us\n", TRIM_MS_MAX,
-            P99_US_MAX);
+        printf(
+            "FAILED: a call may take %d ms, the 99th percentile %d us\n", TRIM_MS_MAX, P99_US_MAX);
         return 1;
     }
     return 0;

@@ -205,8 +205,10 @@ xa_cache_purge_run(enum xa_cache_purge which, bool *left)
         return 0;
     for (struct xa_thread_state *state = xa_thread_state_all(); state != NULL;
          state = state->next) {
+        /* In a forked child, whoever adopts an orphan's caches has them to itself. */
         if (state == xa_thread_state_self ||
-            !atomic_load_explicit(&state->is_used, memory_order_acquire))
+            !atomic_load_explicit(&state->is_used, memory_order_acquire) ||
+            !xa_thread_state_is_current(state))
             continue;
         size_t seen = look(state);
         size_t seen_before = atomic_load_explicit(&state->seen, memory_order_relaxed);

@@ -127,11 +127,21 @@ xa_thread_state_reset_in_child(void)
     atomic_store_explicit(&states.next_orphan, xa_thread_state_all(), memory_order_relaxed);
 }
 
+/* No process's generation: the state is being emptied, and nobody else's business. */
+#define ADOPTED UINT32_MAX
+
+bool
+xa_thread_state_is_current(const struct xa_thread_state *state)
+{
+    return state->fork_generation == states.fork_generation;
+}
+
 static bool
 is_orphan(const struct xa_thread_state *state)
 {
     return atomic_load_explicit(&state->is_used, memory_order_relaxed) &&
-        state->fork_generation != states.fork_generation && state != xa_thread_state_self;
+        !xa_thread_state_is_current(state) && state->fork_generation != ADOPTED &&
+        state != xa_thread_state_self;
 }
 
 struct xa_thread_state *
@@ -146,7 +156,7 @@ xa_thread_state_take_orphan(void)
     atomic_store_explicit(
         &states.next_orphan, state == NULL ? NULL : state->next, memory_order_relaxed);
     if (state != NULL)
-        state->fork_generation = states.fork_generation;
+        state->fork_generation = ADOPTED;
     xa_lock_unlock(&states.lock);
     return state;
 }

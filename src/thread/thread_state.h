@@ -52,7 +52,7 @@ struct xa_thread_state {
     _Atomic bool is_used;                     /* [a] some thread's, living or cut off by a fork */
     bool is_first;                            /* [t] the process's first, and alone so far */
     _Atomic bool is_inside;                   /* [t] in a slow path; the purger keeps away then */
-    uint32_t fork_generation;                 /* [t] process generation that it belongs to */
+    _Atomic uint32_t fork_generation;         /* [a] process generation that it belongs to */
     struct xa_arena *arena;                   /* [t] */
     struct xa_thread_state *next;             /* [c] on the list of all */
     struct xa_thread_state *next_unused;      /* [u] */
@@ -104,6 +104,9 @@ size_t xa_thread_state_objects(struct xa_thread_state *state, unsigned size_clas
  * only counts the process's generation up.
  */
 void xa_thread_state_reset_in_child(void);
+
+/* True if its thread lives in this process: no orphan, and not being adopted. */
+bool xa_thread_state_is_current(const struct xa_thread_state *state);
 
 /* A state whose thread did not come along into this process; taken by the caller.  Or NULL. */
 struct xa_thread_state *xa_thread_state_take_orphan(void);

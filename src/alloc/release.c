@@ -57,8 +57,7 @@ verdict_on(uintptr_t address)
     if (size_class == XA_CLASS_NONE)
         return verdict_by_region(address);
     if (size_class <= XA_SMALL_CLASSES) {
-        unsigned slot;
-        switch (xa_slab_look(xa_slab_of(address), address, &slot)) {
+        switch (xa_slab_look(address)) {
         case XA_SLAB_INSIDE: return INSIDE;
         case XA_SLAB_FREE: return ALREADY_FREE;
         case XA_SLAB_TAKEN: return LIVE_SMALL;

@@ -54,6 +54,9 @@ static struct {
     _Atomic bool has_threads; /* [a] a second thread has come */
 } start = {.lock.rank = XA_LOCK_RANK_INIT};
 
+/* The settings' file; not on the stack, of which a small program would touch a page more for it. */
+XA_BULKY char xa_start_file[CONFIG_FILE_BYTES];
+
 static void
 report_option(void *context, const char *line)
 {
@@ -64,12 +67,11 @@ report_option(void *context, const char *line)
 static bool
 read_file(void)
 {
-    char text[CONFIG_FILE_BYTES];
-    long bytes = xa_os_read_file(CONFIG_FILE, text, sizeof text - 1);
+    long bytes = xa_os_read_file(CONFIG_FILE, xa_start_file, sizeof xa_start_file - 1);
     if (bytes < 0)
         return true;
-    text[bytes] = '\0';
-    return xa_options_parse(&xa_options, text, CONFIG_FILE, report_option, NULL);
+    xa_start_file[bytes] = '\0';
+    return xa_options_parse(&xa_options, xa_start_file, CONFIG_FILE, report_option, NULL);
 }
 
 static void
@@ -146,7 +148,7 @@ at_thread_exit(void *argument)
         xa_thread_exit_arm(state);
         return;
     }
-    xa_thread_state_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_ended;
+    xa_thread_state_self = XA_THREAD_STATE_ENDED;
     xa_arena_leave(state->arena);
     xa_thread_state_return(state);
 }
@@ -160,7 +162,7 @@ page_for_watch(void)
         return 0;
     if (page > XA_METADATA_PAGE_BYTES)
         return xa_os_map_anywhere(page);
-    return (uintptr_t)xa_metadata_take(XA_METADATA_PAGE_BYTES);
+    return (uintptr_t)xa_metadata_take_pages(page);
 }
 
 static void
@@ -272,7 +274,7 @@ xa_start_thread(void)
         return state;
     }
     xa_start_process();
-    if (state == &xa_thread_state_ended)
+    if (state == XA_THREAD_STATE_ENDED)
         return NULL;
     /* Before this thread takes its first lock: a child has to know that there may be two. */
     bool is_first = !atomic_exchange_explicit(&start.has_first, true, memory_order_relaxed);
@@ -297,8 +299,12 @@ xa_start_enter(struct xa_thread_state **state)
         return true;
     if (atomic_load_explicit(&(*state)->is_inside, memory_order_relaxed))
         return false;
-    /* Before the look at the purger, for the purger to see; and a signal handler of ours too. */
-    atomic_store_explicit(&(*state)->is_inside, true, memory_order_seq_cst);
+    /*
+     * Before the look at the purger, also for a signal handler of ours.  The processor may
+     * turn the two round: see cache_purge.c for why that does no harm.
+     */
+    atomic_store_explicit(&(*state)->is_inside, true, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
     if (XA_LIKELY(xa_cache_purge_settle(*state)))
         return true;
     xa_start_leave(*state);

@@ -43,8 +43,6 @@ static struct {
 /* [a] Published complete. */
 static _Atomic(struct xa_arena *) table[XA_ARENAS_MAX];
 
-static struct xa_arena first_arena XA_CACHE_ALIGNED;
-
 static void
 init(struct xa_arena *arena, unsigned index)
 {
@@ -58,7 +56,10 @@ void
 xa_arena_init(void)
 {
     xa_arena_set_limit(1);
-    init(&first_arena, 0);
+    /* Nobody has taken metadata before: the memory is there from the start. */
+    struct xa_arena *arena = xa_metadata_take_pages(sizeof *arena);
+    xa_assert(arena != NULL);
+    init(arena, 0);
 }
 
 void
@@ -89,12 +90,12 @@ make(unsigned index)
     xa_lock_lock(&arenas.lock);
     struct xa_arena *arena = xa_arena_at(index);
     if (arena == NULL) {
-        arena = xa_metadata_take(sizeof *arena);
+        arena = xa_metadata_take_pages(sizeof *arena);
         if (arena != NULL)
             init(arena, index);
     }
     xa_lock_unlock(&arenas.lock);
-    return arena != NULL ? arena : &first_arena;
+    return arena != NULL ? arena : xa_arena_at(0);
 }
 
 struct xa_arena *
@@ -192,7 +193,7 @@ arena_of(const void *object)
 {
     unsigned size_class = xa_page_map_class((uintptr_t)object);
     if (size_class == XA_CLASS_NONE || size_class > XA_SMALL_CLASSES)
-        return &first_arena;
+        return xa_arena_at(0);
     return xa_arena_at(xa_page_map_record(xa_slab_of((uintptr_t)object))->arena);
 }
 

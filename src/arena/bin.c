@@ -148,12 +148,13 @@ xa_bin_release_kept(struct xa_bin *bin, struct xa_bin_released *released)
         let_go(bin, granule, released);
 }
 
-/* The slab has one more free slot: put it where it belongs, or let it go. */
+/* The slab had `free_before` free slots and has more now: put it where it belongs, or let it go. */
 static void
-move_up(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
+move_up(
+    struct xa_bin *bin, uint32_t granule, unsigned free_before, struct xa_bin_released *released)
 {
     struct xa_slab *slab = slab_at(granule);
-    if (slab->free_slots == 1) {
+    if (free_before == 0) {
         insert(bin, granule);
     } else if (list_for(bin, slab->free_slots) != slab->list) {
         remove_from_list(bin, granule);
@@ -179,17 +180,57 @@ complain_already_free(const void *object)
         "Look for a second free of the same pointer.");
 }
 
-void
-xa_bin_check(const struct xa_bin *bin, const void *object)
+static void
+complain_unless_taken(enum xa_slab_verdict verdict, const void *object)
 {
-    unsigned slot;
-    if (xa_page_map_class((uintptr_t)object) != bin->size_class)
-        complain_already_free(object);
-    switch (xa_slab_look(xa_slab_of((uintptr_t)object), (uintptr_t)object, &slot)) {
+    switch (verdict) {
     case XA_SLAB_INSIDE: complain_inside(object);
     case XA_SLAB_FREE: complain_already_free(object);
     case XA_SLAB_TAKEN: break;
     }
+}
+
+static void
+complain_unless_of_class(const struct xa_bin *bin, const void *object)
+{
+    if (XA_UNLIKELY(xa_page_map_class((uintptr_t)object) != bin->size_class))
+        complain_already_free(object);
+}
+
+void
+xa_bin_check(const struct xa_bin *bin, const void *object)
+{
+    complain_unless_of_class(bin, object);
+    complain_unless_taken(xa_slab_look((uintptr_t)object), object);
+}
+
+/*
+ * Free those of the objects, from the front on, that lie in the same slab as the first;
+ * how many these are.  Neighbours in a magazine often are neighbours in a slab.
+ */
+static unsigned
+return_to_slab(struct xa_bin *bin, const struct xa_slab_view *view, void **objects, unsigned count,
+    struct xa_bin_released *released)
+{
+    unsigned done = 0, free_before = view->record->as.slab.free_slots;
+    do {
+        complain_unless_taken(xa_slab_return(view, (uintptr_t)objects[done]), objects[done]);
+        done++;
+    } while (done < count && xa_slab_view_has(view, (uintptr_t)objects[done]));
+    move_up(bin, view->granule, free_before, released);
+    return done;
+}
+
+/* The same for a slab that a fork set aside: it is checked, and stays as it is. */
+static unsigned
+lose(const struct xa_slab_view *view, void **objects, unsigned count)
+{
+    unsigned done = 0;
+    do {
+        complain_unless_taken(xa_slab_look((uintptr_t)objects[done]), objects[done]);
+        done++;
+    } while (done < count && xa_slab_view_has(view, (uintptr_t)objects[done]));
+    return done;
 }
 
 unsigned
@@ -197,25 +238,20 @@ xa_bin_return(
     struct xa_bin *bin, void **objects, unsigned count_given, struct xa_bin_released *released)
 {
     unsigned done = 0, lost = 0;
-    for (; done < count_given; done++) {
-        if (xa_page_map_class((uintptr_t)objects[done]) != bin->size_class)
-            complain_already_free(objects[done]);
-        uint32_t granule = xa_slab_of((uintptr_t)objects[done]);
-        const struct xa_extent *record = xa_page_map_record(granule);
-        if (record->arena != bin->arena)
+    while (done < count_given) {
+        struct xa_slab_view view;
+        complain_unless_of_class(bin, objects[done]);
+        xa_slab_view(&view, (uintptr_t)objects[done]);
+        if (view.record->arena != bin->arena)
             break;
-        unsigned slot;
-        switch (xa_slab_look(granule, (uintptr_t)objects[done], &slot)) {
-        case XA_SLAB_INSIDE: complain_inside(objects[done]);
-        case XA_SLAB_FREE: complain_already_free(objects[done]);
-        case XA_SLAB_TAKEN: break;
+        unsigned rest = count_given - done;
+        if (view.record->as.slab.generation == bin->generation) {
+            done += return_to_slab(bin, &view, objects + done, rest, released);
+        } else {
+            unsigned here = lose(&view, objects + done, rest);
+            lost += here;
+            done += here;
         }
-        if (record->as.slab.generation != bin->generation) {
-            lost++;
-            continue;
-        }
-        xa_slab_return(granule, slot);
-        move_up(bin, granule, released);
     }
     count(&bin->counters.taken_slots, -(size_t)(done - lost));
     count(&bin->counters.frees, done);

@@ -103,25 +103,57 @@ xa_slab_take(uint32_t granule, void **objects, unsigned count)
     return taken;
 }
 
-enum xa_slab_verdict
-xa_slab_look(uint32_t granule, uintptr_t address, unsigned *slot)
+void
+xa_slab_view(struct xa_slab_view *view, uintptr_t address)
 {
+    size_t granule = xa_page_map_granule_of(address);
     struct xa_extent *record = xa_page_map_record(granule);
-    const struct xa_size_class *class = &xa_size_class_table[record->size_class];
-    uint64_t offset = address - xa_page_map_address_of(granule);
-    /* Exact for the offset of a slot: the rounding error stays below one part in `bytes`. */
-    unsigned index = (unsigned)(offset * class->reciprocal >> 32);
-    if ((uint64_t)index * class->object_bytes != offset || index >= class->slots)
-        return XA_SLAB_INSIDE;
-    *slot = index;
-    return (words_of(record)[index / 64] >> (index % 64)) & 1 ? XA_SLAB_FREE : XA_SLAB_TAKEN;
+    if (record->kind == XA_EXTENT_TAIL) {
+        granule -= record->granules;
+        record = xa_page_map_record(granule);
+    }
+    *view = (struct xa_slab_view){
+        .granule = (uint32_t)granule,
+        .record = record,
+        .class = &xa_size_class_table[record->size_class],
+        .start = xa_page_map_address_of(granule),
+        .bytes = (size_t)record->granules * XA_GRANULE_BYTES,
+        .words = words_of(record),
+    };
 }
 
-void
-xa_slab_return(uint32_t granule, unsigned slot)
+/* The slot that begins at the address, or class->slots if none does. */
+static unsigned
+slot_at(const struct xa_slab_view *view, uintptr_t address)
 {
-    struct xa_extent *record = xa_page_map_record(granule);
-    xa_assert(((words_of(record)[slot / 64] >> (slot % 64)) & 1) == 0);
-    words_of(record)[slot / 64] |= UINT64_C(1) << (slot % 64);
-    record->as.slab.free_slots++;
+    uint64_t offset = address - view->start;
+    /* Exact for the offset of a slot: the rounding error stays below one part in `bytes`. */
+    uint64_t index = offset * view->class->reciprocal >> 32;
+    bool is_slot = index * view->class->object_bytes == offset && index < view->class->slots;
+    return is_slot ? (unsigned)index : view->class->slots;
+}
+
+enum xa_slab_verdict
+xa_slab_look(uintptr_t address)
+{
+    struct xa_slab_view view;
+    xa_slab_view(&view, address);
+    unsigned slot = slot_at(&view, address);
+    if (slot == view.class->slots)
+        return XA_SLAB_INSIDE;
+    return (view.words[slot / 64] >> (slot % 64)) & 1 ? XA_SLAB_FREE : XA_SLAB_TAKEN;
+}
+
+enum xa_slab_verdict
+xa_slab_return(const struct xa_slab_view *view, uintptr_t address)
+{
+    unsigned slot = slot_at(view, address);
+    if (XA_UNLIKELY(slot == view->class->slots))
+        return XA_SLAB_INSIDE;
+    uint64_t *word = &view->words[slot / 64], bit = UINT64_C(1) << (slot % 64);
+    if (XA_UNLIKELY((*word & bit) != 0))
+        return XA_SLAB_FREE;
+    *word |= bit;
+    view->record->as.slab.free_slots++;
+    return XA_SLAB_TAKEN;
 }

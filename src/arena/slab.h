@@ -34,11 +34,31 @@ unsigned xa_slab_touched_granules(uint32_t granule);
 /* Take up to `count` free slots, lowest first, into `objects`; how many there were. */
 unsigned xa_slab_take(uint32_t granule, void **objects, unsigned count);
 
-/* The slot's index in a slab at `granule`, and what is there; index only if not INSIDE. */
-enum xa_slab_verdict xa_slab_look(uint32_t granule, uintptr_t address, unsigned *slot);
+/* What is at an address of a small class. */
+enum xa_slab_verdict xa_slab_look(uintptr_t address);
 
-/* Free a taken slot. */
-void xa_slab_return(uint32_t granule, unsigned slot);
+/* A slab at hand, for freeing several of its objects one after another. */
+struct xa_slab_view {
+    uint32_t granule; /* XA_GRANULE_NONE: none at hand */
+    struct xa_extent *record;
+    const struct xa_size_class *class;
+    uintptr_t start;
+    size_t bytes;
+    uint64_t *words;
+};
+
+/* Take the slab of an object at hand. */
+void xa_slab_view(struct xa_slab_view *view, uintptr_t address);
+
+/* True if the address is in the slab at hand. */
+static inline bool
+xa_slab_view_has(const struct xa_slab_view *view, uintptr_t address)
+{
+    return address - view->start < view->bytes;
+}
+
+/* Free the slot at an address of the slab at hand, if it is taken; what was there. */
+enum xa_slab_verdict xa_slab_return(const struct xa_slab_view *view, uintptr_t address);
 
 /* The granule where the slab of any address in it begins. */
 static inline uint32_t

@@ -18,6 +18,8 @@
 #define XA_WEAK __attribute__((weak))
 #define XA_ALIAS(name) __attribute__((alias(#name)))
 #define XA_CACHE_ALIGNED __attribute__((aligned(64)))
+/* For large zeroed variables: linkers put common ones behind all others, which so share fewer pages. */
+#define XA_BULKY __attribute__((common, aligned(64)))
 #define XA_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define XA_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 

@@ -20,13 +20,13 @@ enum {
 };
 
 struct choice {
-    size_t offset; /* of the field it belongs to */
+    char name[10];
+    uint16_t offset; /* of the field it belongs to */
     uint32_t value;
-    const char *name;
 };
 
 struct signal_name {
-    const char *name;
+    char name[8];
     int number;
 };
 
@@ -56,9 +56,9 @@ struct xa_options xa_options = {
 };
 #undef OPTION
 
-#define OPTION(type, field, name, initial, min, max, stability, help)                              \
-    {name, help, offsetof(struct xa_options, field), XA_OPTION_TYPE_##type, XA_OPTION_##stability, \
-        min, max},
+#define OPTION(type, field, name, initial, min, max, stability, help)                             \
+    {name, offsetof(struct xa_options, field), XA_OPTION_TYPE_##type, XA_OPTION_##stability, min, \
+        max},
 const struct xa_option_row xa_options_rows[] = {
 #include "config/options.def"
 };
@@ -68,7 +68,7 @@ const struct xa_option_row xa_options_rows[] = {
 const size_t xa_options_row_count = sizeof xa_options_rows / sizeof xa_options_rows[0];
 
 #define OPTION(type, field, name, initial, min, max, stability, help)
-#define CHOICE(field, constant, value, name) {offsetof(struct xa_options, field), value, name},
+#define CHOICE(field, constant, value, name) {name, offsetof(struct xa_options, field), value},
 static const struct choice choices[] = {
 #include "config/options.def"
 };

@@ -20,6 +20,7 @@
 #include "base/text.h"
 
 enum {
+    XA_OPTION_NAME_MAX = 27,
     XA_OPTION_TEXT_MAX = 255,
     XA_OPTION_ARENAS_MAX = 256,
     XA_OPTION_SIGNAL_MAX = 64,
@@ -83,14 +84,13 @@ extern struct xa_options xa_options;
 /* The values that hold when nothing is set. */
 extern const struct xa_options xa_options_defaults;
 
-/* One option of the list. */
+/* One option of the list; without pointers, which the loader would have to change in each process. */
 struct xa_option_row {
-    const char *name; /* as users write it */
-    const char *help; /* one line, no full stop */
-    size_t offset;    /* of the field in struct xa_options */
-    enum xa_option_type type;
-    enum xa_option_stability stability;
-    int64_t min; /* least value, or length of a text */
+    char name[XA_OPTION_NAME_MAX + 1]; /* as users write it */
+    uint16_t offset;                   /* of the field in struct xa_options */
+    uint8_t type;                      /* enum xa_option_type */
+    uint8_t stability;                 /* enum xa_option_stability */
+    int64_t min;                       /* least value, or length of a text */
     int64_t max;
 };
 

@@ -29,8 +29,8 @@ struct report {
 };
 
 static atomic_flag is_busy = ATOMIC_FLAG_INIT;
-static struct xa_statistics statistics; /* of whoever set is_busy */
-static char buffer[BUFFER_BYTES];       /* likewise */
+XA_BULKY struct xa_statistics xa_report_statistics; /* of whoever set is_busy */
+XA_BULKY char xa_report_buffer[BUFFER_BYTES];       /* likewise */
 
 static void
 flush(struct report *report)
@@ -126,7 +126,7 @@ value_of(const _Atomic size_t *counter)
 static void
 put_summary(struct report *report)
 {
-    const struct xa_statistics *s = &statistics;
+    const struct xa_statistics *s = &xa_report_statistics;
     put_bytes(report, "allocated", s->allocated, "live objects, rounded up to their size classes");
     put_bytes(report, "active", s->active, "slabs and large objects");
     put_bytes(report, "metadata", s->metadata, "mapped for xalloc's own structures");
@@ -144,7 +144,7 @@ put_summary(struct report *report)
 static void
 put_breakdown(struct report *report)
 {
-    const struct xa_statistics *s = &statistics;
+    const struct xa_statistics *s = &xa_report_statistics;
     put_line(report, "Where the active bytes are");
     put_bytes(report, "small objects", s->small, "live");
     put_bytes(report, "large objects", s->large, "live, beyond 64 KiB");
@@ -178,7 +178,7 @@ put_classes(struct report *report)
         "reach slabs)");
     put_columns(report, names, widths, sizeof names / sizeof *names);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
-        const struct xa_class_statistics *class = &statistics.classes[c];
+        const struct xa_class_statistics *class = &xa_report_statistics.classes[c];
         const struct xa_size_class *row = &xa_size_class_table[c];
         size_t allocations = value_of(&class->totals.allocations);
         if (allocations == 0)
@@ -195,14 +195,14 @@ put_classes(struct report *report)
         end_line(report);
     }
     put_label(report, "large");
-    put_number(report, statistics.large_objects, 12);
+    put_number(report, xa_report_statistics.large_objects, 12);
     xa_text_put_string(&report->text, " live, ");
-    put_number(report, statistics.large_allocations, 0);
+    put_number(report, xa_report_statistics.large_allocations, 0);
     put_line(report, " allocated so far");
     put_label(report, "huge");
-    put_number(report, statistics.huge_objects, 12);
+    put_number(report, xa_report_statistics.huge_objects, 12);
     xa_text_put_string(&report->text, " live, ");
-    put_number(report, statistics.huge_allocations, 0);
+    put_number(report, xa_report_statistics.huge_allocations, 0);
     put_line(report, " allocated so far");
 }
 
@@ -261,8 +261,8 @@ xa_report_write(
     if (atomic_flag_test_and_set_explicit(&is_busy, memory_order_acquire))
         return false;
     struct report report = {.writer = writer, .context = context};
-    xa_text_init(&report.text, buffer, sizeof buffer);
-    xa_statistics_gather(&statistics,
+    xa_text_init(&report.text, xa_report_buffer, sizeof xa_report_buffer);
+    xa_statistics_gather(&xa_report_statistics,
         xa_options.strict_syscalls ? XA_STATISTICS_QUICK : XA_STATISTICS_WITH_RESIDENT);
     xa_text_put_string(&report.text, "xalloc: statistics of process ");
     xa_text_put_unsigned(&report.text, xa_os_process_id());

@@ -4,8 +4,10 @@
  * Nothing that a program can overrun lies next to these blocks: they come from
  * mappings of their own.  The first few are cut from a static region, so that a
  * small program needs no mapping for them; then regions double from 64 KiB to
- * 1 MiB.  Blocks are powers of two from 64 bytes; returned ones wait on a list
- * per size, linked through themselves, and are cleared when they go out again.
+ * 1 MiB.  Blocks are multiples of 64 bytes, beyond 4 KiB powers of two, and stand
+ * close together: what a small program touches of them should be few pages.
+ * Returned ones wait on a list per size, linked through themselves, and are cleared
+ * when they go out again.
  *
  * Locking: one lock; the sections are a dozen instructions.  A child that was forked
  * in the middle of one begins with empty lists.
@@ -18,22 +20,26 @@
 #include "os/os.h"
 
 enum {
-    BLOCK_MIN = 64,
-    BLOCK_SIZES = 11, /* 64 bytes … 64 KiB */
+    BLOCK_STEP = 64,
+    FINE_BYTES = 4096, /* up to here a list for each multiple of BLOCK_STEP, */
+    FINE_SIZES = FINE_BYTES / BLOCK_STEP,
+    BLOCK_SIZES = FINE_SIZES + 4, /* then 8, 16, 32 and 64 KiB */
     STATIC_BYTES = 64 * 1024,
     REGION_MIN_BYTES = 64 * 1024,
     REGION_MAX_BYTES = 1024 * 1024,
-    REGIONS_LISTED = 4096,
 };
 
 struct free_block {
     struct free_block *next;
 };
 
+/* At the start of each mapping; the list of them is for the report. */
 struct region {
+    struct region *next; /* [c] the one before; regions are never given back */
     uintptr_t start;
     size_t bytes;
 };
+_Static_assert(sizeof(struct region) <= BLOCK_STEP, "it takes one step");
 
 static struct {
     struct xa_lock lock;
@@ -43,19 +49,28 @@ static struct {
     size_t region_bytes;                   /* [m] size of the last region */
     _Atomic size_t used_bytes;             /* [a] written under the lock */
     _Atomic size_t mapped_bytes;           /* [a] written under the lock */
-    _Atomic size_t region_count;           /* [a] published after its row */
+    _Atomic(struct region *) regions;      /* [a] the newest */
+    struct region first;                   /* [c] of the static region */
 } metadata = {.lock.rank = XA_LOCK_RANK_METADATA};
 
-/* [m] Where the regions are, for the report; rows are never changed once published. */
-static struct region regions[REGIONS_LISTED];
+/* A page more, so that a page can be chosen to begin with. */
+XA_BULKY unsigned char xa_metadata_static[STATIC_BYTES + XA_METADATA_PAGE_BYTES];
 
-static XA_CACHE_ALIGNED unsigned char static_region[STATIC_BYTES]
-    __attribute__((aligned(XA_METADATA_PAGE_BYTES)));
+/* The block for `bytes`, and its list; blocks of more than XA_METADATA_BLOCK_MAX have none. */
+static size_t
+round_up(size_t bytes)
+{
+    if (bytes > XA_METADATA_BLOCK_MAX)
+        return xa_bits_align_up(bytes, XA_METADATA_PAGE_BYTES);
+    return bytes > FINE_BYTES ? (size_t)xa_bits_ceil_power(bytes)
+                              : xa_bits_align_up(bytes + (bytes == 0), BLOCK_STEP);
+}
 
 static unsigned
-size_index(size_t bytes)
+list_of(size_t rounded)
 {
-    return bytes <= BLOCK_MIN ? 0 : xa_bits_highest(xa_bits_ceil_power(bytes)) - 6;
+    return rounded <= FINE_BYTES ? (unsigned)(rounded / BLOCK_STEP - 1)
+                                 : FINE_SIZES + xa_bits_highest(rounded / FINE_BYTES) - 1;
 }
 
 static void
@@ -67,15 +82,13 @@ add(_Atomic size_t *counter, size_t amount)
 }
 
 static void
-list_region(uintptr_t start, size_t bytes)
+list_region(struct region *region, uintptr_t start, size_t bytes)
 {
-    size_t count = atomic_load_explicit(&metadata.region_count, memory_order_relaxed);
     add(&metadata.mapped_bytes, bytes);
-    if (count == REGIONS_LISTED)
-        return;
-    regions[count] = (struct region){start, bytes};
-    /* Release: whoever sees the count sees the row. */
-    atomic_store_explicit(&metadata.region_count, count + 1, memory_order_release);
+    *region = (struct region){
+        atomic_load_explicit(&metadata.regions, memory_order_relaxed), start, bytes};
+    /* Release: whoever finds the region finds what it says. */
+    atomic_store_explicit(&metadata.regions, region, memory_order_release);
 }
 
 /* A region with room for `bytes` becomes the one in use. */
@@ -83,9 +96,9 @@ static bool
 open_region(size_t bytes)
 {
     if (metadata.mapped_bytes == 0 && bytes <= STATIC_BYTES) {
-        metadata.next = (uintptr_t)static_region;
+        metadata.next = xa_bits_align_up((uintptr_t)xa_metadata_static, XA_METADATA_PAGE_BYTES);
         metadata.end = metadata.next + STATIC_BYTES;
-        list_region(metadata.next, STATIC_BYTES);
+        list_region(&metadata.first, metadata.next, STATIC_BYTES);
         return true;
     }
     size_t wanted = metadata.region_bytes * 2;
@@ -93,7 +106,7 @@ open_region(size_t bytes)
         wanted = REGION_MIN_BYTES;
     if (wanted > REGION_MAX_BYTES)
         wanted = REGION_MAX_BYTES;
-    size_t least = xa_bits_align_up(bytes, xa_os_facts.page_bytes);
+    size_t least = xa_bits_align_up(BLOCK_STEP + bytes, xa_os_facts.page_bytes);
     if (wanted < least)
         wanted = least;
     uintptr_t start = xa_os_map_anywhere(wanted);
@@ -105,15 +118,16 @@ open_region(size_t bytes)
         return false;
     metadata.region_bytes = wanted;
     metadata.end = start + wanted;
-    metadata.next = start;
-    list_region(start, wanted);
+    metadata.next = start + BLOCK_STEP;
+    list_region((struct region *)start, start, wanted);
     return true;
 }
 
 static void *
 cut(size_t bytes)
 {
-    size_t alignment = bytes >= XA_METADATA_PAGE_BYTES ? XA_METADATA_PAGE_BYTES : bytes;
+    size_t lowest_bit = bytes & -bytes;
+    size_t alignment = lowest_bit < XA_METADATA_ALIGNED_MAX ? lowest_bit : XA_METADATA_ALIGNED_MAX;
     uintptr_t start = xa_bits_align_up(metadata.next, alignment);
     if (metadata.next == 0 || start > metadata.end || bytes > metadata.end - start) {
         if (!open_region(bytes))
@@ -135,14 +149,14 @@ clear(void *block, size_t bytes)
 void *
 xa_metadata_take(size_t bytes)
 {
-    bool is_listed = bytes <= XA_METADATA_BLOCK_MAX;
-    size_t rounded = is_listed ? (size_t)BLOCK_MIN << size_index(bytes)
-                               : xa_bits_align_up(bytes, XA_METADATA_PAGE_BYTES);
+    size_t rounded = round_up(bytes);
+    struct free_block **list =
+        rounded <= XA_METADATA_BLOCK_MAX ? &metadata.lists[list_of(rounded)] : NULL;
     xa_lock_lock(&metadata.lock);
-    struct free_block *block = is_listed ? metadata.lists[size_index(bytes)] : NULL;
+    struct free_block *block = list == NULL ? NULL : *list;
     bool is_reused = block != NULL;
     if (is_reused)
-        metadata.lists[size_index(bytes)] = block->next;
+        *list = block->next;
     else
         block = cut(rounded);
     if (block != NULL)
@@ -153,16 +167,33 @@ xa_metadata_take(size_t bytes)
     return block;
 }
 
+/* From the region's end, since at its beginning small blocks stand close together. */
+void *
+xa_metadata_take_pages(size_t bytes)
+{
+    bytes = xa_bits_align_up(bytes, XA_METADATA_PAGE_BYTES);
+    void *pages = NULL;
+    xa_lock_lock(&metadata.lock);
+    if (metadata.end - metadata.next >= bytes + XA_METADATA_PAGE_BYTES ||
+        open_region(bytes + XA_METADATA_PAGE_BYTES)) {
+        metadata.end = ((metadata.end - bytes) & -(uintptr_t)XA_METADATA_PAGE_BYTES);
+        pages = (void *)metadata.end;
+        add(&metadata.used_bytes, bytes);
+    }
+    xa_lock_unlock(&metadata.lock);
+    return pages;
+}
+
 void
 xa_metadata_return(void *block, size_t bytes)
 {
     xa_assert(bytes <= XA_METADATA_BLOCK_MAX);
-    unsigned index = size_index(bytes);
-    struct free_block *link = block;
+    size_t rounded = round_up(bytes);
+    struct free_block *link = block, **list = &metadata.lists[list_of(rounded)];
     xa_lock_lock(&metadata.lock);
-    link->next = metadata.lists[index];
-    metadata.lists[index] = link;
-    add(&metadata.used_bytes, -((size_t)BLOCK_MIN << index));
+    link->next = *list;
+    *list = link;
+    add(&metadata.used_bytes, -rounded);
     xa_lock_unlock(&metadata.lock);
 }
 
@@ -181,11 +212,12 @@ xa_metadata_mapped_bytes(void)
 size_t
 xa_metadata_resident_bytes(void)
 {
-    /* Acquire: pairs with the release in list_region(). */
-    size_t count = atomic_load_explicit(&metadata.region_count, memory_order_acquire);
     size_t total = 0;
-    for (size_t i = 0; i < count; i++)
-        total += xa_os_resident_bytes(regions[i].start, regions[i].bytes);
+    /* Acquire: pairs with the release in list_region(). */
+    for (const struct region *region =
+             atomic_load_explicit(&metadata.regions, memory_order_acquire);
+         region != NULL; region = region->next)
+        total += xa_os_resident_bytes(region->start, region->bytes);
     return total;
 }
 

@@ -8,17 +8,23 @@
 
 #include "base/annotate.h"
 
-/* Blocks of up to this size can be returned; larger ones are for ever. */
 enum {
-    XA_METADATA_BLOCK_MAX = 65536,
-    XA_METADATA_PAGE_BYTES = 4096, /* blocks from this size on are aligned to it */
+    XA_METADATA_BLOCK_MAX = 65536, /* blocks of up to this size can be returned */
+    XA_METADATA_ALIGNED_MAX = 512,
+    XA_METADATA_PAGE_BYTES = 4096,
 };
 
 /*
- * Zeroed memory of at least `bytes`, aligned to the power of two that it is rounded
- * up to, from 64 bytes to XA_METADATA_PAGE_BYTES.  NULL if memory ran out.
+ * Zeroed memory of at least `bytes`, aligned to 64 bytes; and where `bytes` is a power
+ * of two, to as many, up to XA_METADATA_ALIGNED_MAX.  NULL if memory ran out.
  */
 XA_MUST_USE void *xa_metadata_take(size_t bytes);
+
+/*
+ * Zeroed pages of XA_METADATA_PAGE_BYTES, enough for `bytes`, where nothing else is; for
+ * ever.  NULL if memory ran out.
+ */
+XA_MUST_USE void *xa_metadata_take_pages(size_t bytes);
 
 /* Give a block back; `bytes` is what was asked for, at most XA_METADATA_BLOCK_MAX. */
 void xa_metadata_return(void *block, size_t bytes);

@@ -7,7 +7,7 @@
 #include "extent/metadata.h"
 #include "os/os.h"
 
-struct xa_page_map xa_page_map XA_CACHE_ALIGNED;
+XA_BULKY struct xa_page_map xa_page_map;
 
 enum { STEP_GRANULES = XA_PAGE_MAP_STEP_SLOTS * XA_CHUNK_GRANULES };
 
@@ -29,17 +29,17 @@ bool
 xa_page_map_grow(void)
 {
     size_t limit = atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed);
-    size_t step = limit / STEP_GRANULES;
-    if (step == XA_PAGE_MAP_STEPS)
+    size_t number = limit / STEP_GRANULES;
+    if (number == XA_PAGE_MAP_STEPS)
         return false;
-    _Atomic(struct xa_region *) *regions =
-        atomic_load_explicit(&xa_page_map.regions[step], memory_order_relaxed);
-    if (regions == NULL) {
-        regions = xa_metadata_take(XA_PAGE_MAP_STEP_SLOTS * sizeof *regions);
-        if (regions == NULL)
+    struct xa_page_map_step *step =
+        atomic_load_explicit(&xa_page_map.steps[number], memory_order_relaxed);
+    if (step == NULL) {
+        step = number == 0 ? &xa_page_map.first : xa_metadata_take(sizeof *step);
+        if (step == NULL)
             return false;
-        /* Release: whoever finds the table finds it zeroed. */
-        atomic_store_explicit(&xa_page_map.regions[step], regions, memory_order_release);
+        /* Release: whoever finds the step finds it zeroed. */
+        atomic_store_explicit(&xa_page_map.steps[number], step, memory_order_release);
     }
     if (xa_os_map((uintptr_t)xa_page_map.classes + limit, STEP_GRANULES) != XA_OS_DONE)
         return false;
@@ -52,18 +52,18 @@ xa_page_map_region(size_t slot)
 {
     if (slot >= XA_PAGE_MAP_SLOTS)
         return NULL;
-    _Atomic(struct xa_region *) *step = atomic_load_explicit(
-        &xa_page_map.regions[slot / XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+    const struct xa_page_map_step *step = xa_page_map_step_of(slot);
     if (step == NULL)
         return NULL;
-    return atomic_load_explicit(&step[slot % XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+    return atomic_load_explicit(
+        &step->regions[slot % XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
 }
 
 void
 xa_page_map_set_region(size_t slot, struct xa_region *region)
 {
-    _Atomic(struct xa_region *) *step = atomic_load_explicit(
-        &xa_page_map.regions[slot / XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+    struct xa_page_map_step *step = xa_page_map_step_of(slot);
     /* Release: whoever finds the region finds it complete. */
-    atomic_store_explicit(&step[slot % XA_PAGE_MAP_STEP_SLOTS], region, memory_order_release);
+    atomic_store_explicit(
+        &step->regions[slot % XA_PAGE_MAP_STEP_SLOTS], region, memory_order_release);
 }

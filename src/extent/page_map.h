@@ -31,12 +31,18 @@ enum {
     XA_PAGE_MAP_SLOTS = XA_PAGE_MAP_STEPS * XA_PAGE_MAP_STEP_SLOTS,
 };
 
+/* What there is for each slot of a step. */
+struct xa_page_map_step {
+    uint64_t taken[XA_PAGE_MAP_STEP_SLOTS / 64]; /* [w] a one for each slot in use; page/window.c */
+    _Atomic(struct xa_region *) regions[XA_PAGE_MAP_STEP_SLOTS]; /* [a] what stands there */
+};
+
 struct xa_page_map {
     uintptr_t base;           /* [c] start of the window, a multiple of the chunk size */
     _Atomic size_t limit;     /* [a] granules that the table covers; 0 at first */
     _Atomic uint8_t *classes; /* [c] one a granule */
-    /* [a] Tables of XA_PAGE_MAP_STEP_SLOTS regions each; NULL where nothing is covered. */
-    _Atomic(struct xa_region *) *_Atomic regions[XA_PAGE_MAP_STEPS];
+    struct xa_page_map_step *_Atomic steps[XA_PAGE_MAP_STEPS]; /* [a] NULL: not covered */
+    struct xa_page_map_step first; /* here, since small programs need no other */
 };
 
 extern struct xa_page_map xa_page_map;
@@ -117,6 +123,14 @@ xa_page_map_take_class(size_t granule)
         &xa_page_map_classes()[granule], XA_CLASS_NONE, memory_order_acq_rel);
 }
 
+/* The step that a slot of the window belongs to; NULL if it is not covered. */
+static inline struct xa_page_map_step *
+xa_page_map_step_of(size_t slot)
+{
+    return atomic_load_explicit(
+        &xa_page_map.steps[slot / XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+}
+
 /* What stands in chunk slot `slot`, or NULL.  Any number may be asked. */
 struct xa_region *xa_page_map_region(size_t slot);
 
@@ -128,10 +142,9 @@ static inline struct xa_chunk *
 xa_page_map_chunk_of(size_t granule)
 {
     size_t slot = granule / XA_CHUNK_GRANULES;
-    _Atomic(struct xa_region *) *step = atomic_load_explicit(
-        &xa_page_map.regions[slot / XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+    struct xa_page_map_step *step = xa_page_map_step_of(slot);
     return (struct xa_chunk *)atomic_load_explicit(
-        &step[slot % XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+        &step->regions[slot % XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
 }
 
 /* The record of a granule in use. */

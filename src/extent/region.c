@@ -29,14 +29,9 @@ xa_region_take_chunk(void)
     if (chunk != NULL)
         return chunk;
     chunk = xa_metadata_take(sizeof *chunk);
-    if (chunk == NULL)
-        return NULL;
-    chunk->region.kind = XA_REGION_CHUNK;
-    chunk->records = xa_metadata_take(XA_CHUNK_GRANULES * sizeof *chunk->records);
-    if (chunk->records != NULL)
-        return chunk;
-    xa_metadata_return(chunk, sizeof *chunk);
-    return NULL;
+    if (chunk != NULL)
+        chunk->region.kind = XA_REGION_CHUNK;
+    return chunk;
 }
 
 struct xa_huge *

@@ -102,6 +102,13 @@ unsigned xa_os_thread_number(void);
 
 /*
  * True if that thread of this process is asleep in a system call at some moment of this
+ * call.  What the caller wrote before the call is there for the thread when it wakes, and
+ * what the thread wrote before it fell asleep is there for the caller.
+ */
+bool xa_os_thread_rests(unsigned number);
+
+/*
+ * True if that thread of this process is asleep in a system call at some moment of this
  * call, and in no signal handler: then it is in the middle of nothing of ours.  It may
  * be in a handler, which may have interrupted anything, if it blocks a signal that the
  * process handles.  False if it is not asleep, or if the host does not tell.

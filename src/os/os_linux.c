@@ -335,19 +335,24 @@ read_of_thread(unsigned number, const char *name, char *buffer, size_t capacity)
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
-/* The number behind `label` in a thread's status, to `base`; false if it is not there. */
+/*
+ * The number behind `label`, a line's beginning, at or after `*from`, to `base`; `*from` is
+ * moved behind it.  False if it is not there.
+ */
 static bool
-find_number(const char *status, size_t bytes, const char *label, unsigned base, uint64_t *value)
+find_number(const char **from, const char *end, const char *label, unsigned base, uint64_t *value)
 {
     size_t length = xa_text_string_length(label);
-    for (size_t i = 0; i + length < bytes; i++) {
-        if (!xa_text_equals(status + i, length, label))
-            continue;
-        *value = 0;
-        for (const char *digit = status + i + length; digit < status + bytes && *digit != '\n';
-             digit++)
-            *value = *value * base + (uint64_t)(*digit <= '9' ? *digit - '0' : *digit - 'a' + 10);
-        return true;
+    for (const char *line = *from; line < end; line++) {
+        if ((size_t)(end - line) > length && xa_text_equals(line, length, label)) {
+            *value = 0;
+            for (line += length; line < end && *line != '\n'; line++)
+                *value = *value * base + (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
+            *from = line;
+            return true;
+        }
+        while (line < end && *line != '\n')
+            line++;
     }
     return false;
 }
@@ -362,10 +367,10 @@ read_status(unsigned number, struct thread_status *status)
 {
     char text[4096];
     uint64_t blocked = 0, caught = 0;
-    size_t bytes = read_of_thread(number, "/status", text, sizeof text);
-    bool is_whole = find_number(text, bytes, "\nSigBlk:\t", 16, &blocked) &&
-        find_number(text, bytes, "\nSigCgt:\t", 16, &caught) &&
-        find_number(text, bytes, "\nvoluntary_ctxt_switches:\t", 10, &status->sleeps);
+    const char *from = text, *end = text + read_of_thread(number, "/status", text, sizeof text);
+    bool is_whole = find_number(&from, end, "SigBlk:\t", 16, &blocked) &&
+        find_number(&from, end, "SigCgt:\t", 16, &caught) &&
+        find_number(&from, end, "voluntary_ctxt_switches:\t", 10, &status->sleeps);
     status->may_handle = (blocked & caught) != 0;
     return is_whole;
 }
@@ -387,9 +392,13 @@ may_lend_its_memory(long call_number)
     }
 }
 
-/* "running", or "-1 …" where it waits for a page, or the call's number and arguments. */
-static bool
-is_in_system_call(unsigned number)
+/*
+ * The file says "running", or "-1 …" where the thread waits for a page, or the call's number
+ * and arguments.  To say so the kernel takes the lock of the queue that the thread will be
+ * woken on, and so orders the thread's work before and after its sleep with ours.
+ */
+bool
+xa_os_thread_rests(unsigned number)
 {
     char text[8];
     long call_number = 0;
@@ -409,7 +418,7 @@ xa_os_thread_sleeps(unsigned number)
      */
     struct thread_status before = {0}, during = {0}, after = {0};
     return read_status(number, &before) && read_status(number, &during) && !during.may_handle &&
-        is_in_system_call(number) && read_status(number, &after) && before.sleeps == after.sleeps;
+        xa_os_thread_rests(number) && read_status(number, &after) && before.sleeps == after.sleeps;
 }
 
 void

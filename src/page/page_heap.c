@@ -37,7 +37,7 @@
 
 enum {
     OVER_LIMIT_BYTES = 256 * 1024, /* what frees may leave dirty beyond the soft limit */
-    TREE_MIN_CAPACITY = 64,
+    TREE_MIN_CAPACITY = XA_PAGE_HEAP_NODES_MIN / 2,
     TREE_VALUE_MAX = 255,
     GROWTH_MIN_GRANULES = 4,
     GROWTH_MAX_GRANULES = 64,
@@ -148,25 +148,40 @@ count(_Atomic size_t *counter, long granules)
     xa_page_heap_count(counter, (size_t)(granules * XA_GRANULE_BYTES));
 }
 
+/* Memory for the nodes of tree `index` with so many leaves, or NULL. */
+static uint8_t *
+take_nodes(struct xa_page_heap *heap, unsigned index, size_t leaves)
+{
+    size_t bytes = xa_max_tree_bytes(leaves);
+    return bytes <= XA_PAGE_HEAP_NODES_MIN ? heap->first_nodes[index] : xa_metadata_take(bytes);
+}
+
+static void
+return_nodes(uint8_t *nodes, size_t leaves)
+{
+    size_t bytes = xa_max_tree_bytes(leaves);
+    if (bytes > XA_PAGE_HEAP_NODES_MIN && bytes <= XA_METADATA_BLOCK_MAX)
+        xa_metadata_return(nodes, bytes);
+}
+
 /* The trees get leaves for `slot`. */
 static bool
 reserve_leaf(struct xa_page_heap *heap, size_t slot)
 {
-    enum { TREES = 3 };
-    struct xa_max_tree *trees[TREES] = {&heap->dirty_runs, &heap->free_runs, &heap->rooms};
-    for (unsigned i = 0; i < TREES; i++) {
+    struct xa_max_tree *trees[XA_PAGE_HEAP_TREES] = {
+        &heap->dirty_runs, &heap->free_runs, &heap->rooms};
+    for (unsigned i = 0; i < XA_PAGE_HEAP_TREES; i++) {
         size_t capacity = trees[i]->capacity;
         if (slot < capacity)
             continue;
         size_t wanted = (size_t)xa_bits_ceil_power(slot + 1);
         if (wanted < TREE_MIN_CAPACITY)
             wanted = TREE_MIN_CAPACITY;
-        uint8_t *old = trees[i]->nodes, *memory = xa_metadata_take(xa_max_tree_bytes(wanted));
+        uint8_t *old = trees[i]->nodes, *memory = take_nodes(heap, i, wanted);
         if (memory == NULL)
             return false;
         xa_max_tree_grow(trees[i], memory, wanted);
-        if (old != NULL && xa_max_tree_bytes(capacity) <= XA_METADATA_BLOCK_MAX)
-            xa_metadata_return(old, xa_max_tree_bytes(capacity));
+        return_nodes(old, capacity);
     }
     return true;
 }

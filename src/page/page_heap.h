@@ -15,6 +15,11 @@ struct xa_heap_counters {
 #undef HEAP_COUNTER
 };
 
+enum {
+    XA_PAGE_HEAP_TREES = 3,
+    XA_PAGE_HEAP_NODES_MIN = 128, /* for 64 chunk slots, 256 MiB */
+};
+
 struct xa_page_heap {
     struct xa_lock lock;
     uint16_t arena;      /* [c] index of the arena it serves */
@@ -28,6 +33,7 @@ struct xa_page_heap {
     _Atomic uint64_t deadline_ms;  /* [a] when to look at the decay again */
     _Atomic uint32_t ticks;        /* [a] calls of xa_page_heap_tick(), near enough */
     struct xa_heap_counters counters;
+    uint8_t first_nodes[XA_PAGE_HEAP_TREES][XA_PAGE_HEAP_NODES_MIN]; /* [p] the trees' at first */
 };
 
 /* [a] Bound on the dirty bytes of a heap; 0: chosen from the size of the live heap. */

@@ -40,8 +40,24 @@ static struct {
     size_t first_word; /* [w] no free slot lies below this word */
 } window = {.lock.rank = XA_LOCK_RANK_WINDOW};
 
-/* [w] A one for each slot in use; slot 0 never is, see find(). */
-static uint64_t taken_slots[WORDS];
+/*
+ * The bits of 64 slots, a one for each slot in use; they stand in the page map's steps,
+ * whose regions are touched at the same time.  NULL where nothing is covered yet, and
+ * so all are free.
+ */
+static uint64_t *
+taken_word(size_t slot) XA_REQUIRES(window.lock)
+{
+    struct xa_page_map_step *step = xa_page_map_step_of(slot);
+    return step == NULL ? NULL : &step->taken[slot % XA_PAGE_MAP_STEP_SLOTS / 64];
+}
+
+static uint64_t
+taken_bits(size_t slot) XA_REQUIRES(window.lock)
+{
+    const uint64_t *word = taken_word(slot);
+    return word == NULL ? 0 : *word;
+}
 
 /* Put the window behind `start`; true if memory can be mapped there. */
 static bool
@@ -92,7 +108,7 @@ align_slot(size_t slot, size_t alignment)
 
 /* First slot of the lowest run of `count` free ones, or XA_WINDOW_NONE. */
 static size_t
-find(size_t count, size_t alignment)
+find(size_t count, size_t alignment) XA_REQUIRES(window.lock)
 {
     /* Slot 0 is left out, so that 0 is no granule's number. */
     size_t slot = align_slot(window.first_word > 0 ? window.first_word * 64 : 1, alignment);
@@ -100,7 +116,7 @@ find(size_t count, size_t alignment)
         size_t length = 0;
         while (length < count) {
             size_t at = slot + length;
-            uint64_t rest = taken_slots[at / 64] >> (at % 64);
+            uint64_t rest = taken_bits(at) >> (at % 64);
             size_t free_here = rest == 0 ? 64 - at % 64 : xa_bits_lowest(rest);
             length += free_here;
             if (rest != 0)
@@ -114,12 +130,12 @@ find(size_t count, size_t alignment)
 }
 
 static void
-mark(size_t slot, size_t count, bool taken)
+mark(size_t slot, size_t count, bool taken) XA_REQUIRES(window.lock)
 {
     for (size_t i = slot; i < slot + count; i++) {
-        uint64_t bit = UINT64_C(1) << (i % 64);
-        xa_assert(((taken_slots[i / 64] & bit) != 0) != taken);
-        taken_slots[i / 64] = taken ? taken_slots[i / 64] | bit : taken_slots[i / 64] & ~bit;
+        uint64_t bit = UINT64_C(1) << (i % 64), *word = taken_word(i);
+        xa_assert(((*word & bit) != 0) != taken);
+        *word = taken ? *word | bit : *word & ~bit;
     }
 }
 
@@ -147,7 +163,7 @@ xa_window_take(size_t count, size_t alignment)
     if (slot != XA_WINDOW_NONE) {
         mark(slot, count, true);
         while (window.first_word < WORDS - 1 &&
-            (taken_slots[window.first_word] | (window.first_word == 0)) == UINT64_MAX)
+            (taken_bits(window.first_word * 64) | (window.first_word == 0)) == UINT64_MAX)
             window.first_word++;
     }
     xa_lock_unlock(&window.lock);

@@ -22,18 +22,27 @@
  * be changed by the owner's slow path.  With that it competes for `revocation`:
  *
  *        purger                               owner, at the door of a slow path
- *   NONE ──► SWAPPING    is_inside? back      is_inside = true, then look:
- *        put the tops into saved[]              NONE      go on
- *   SWAPPING ──► PREPARED                       SWAPPING, TAKING   do without a cache
- *        does the owner sleep?                  PREPARED ──► NONE  by compare-and-swap:
- *   PREPARED ──► TAKING   by compare-and-swap        put the tops back, go on
+ *   NONE ──► WANTED                           is_inside = true, then look:
+ *        does the owner rest? is_inside?        NONE      go on
+ *   WANTED ──► SWAPPING  by compare-and-swap    WANTED ──► NONE, by compare-and-swap: go on
+ *        put the tops into saved[]              SWAPPING, TAKING   do without a cache
+ *   SWAPPING ──► PREPARED                       PREPARED ──► NONE  by compare-and-swap:
+ *        does the owner sleep?                       put the tops back, go on
+ *   PREPARED ──► TAKING  by compare-and-swap
  *        take magazines whose tops are off
  *   TAKING ──► NONE
  *
- * The owner sets is_inside and then reads `revocation`; the purger sets `revocation`
- * and then reads is_inside; both sequentially consistent, so at least one sees the
- * other, and the purger gives way.  If the owner does not sleep, the tops stay aside:
- * its next miss puts them back, or the purger finds it asleep later.  Nobody waits.
+ * The door has no fence, although the owner stores there and then loads: the kernel's
+ * answer takes its place.  The purger writes WANTED and is told that the owner rests, at
+ * a moment M.  A slow path whose door came before M is either over, or the owner rests in
+ * the middle of it: then the purger finds is_inside, which was written before M.  A door
+ * after M finds WANTED, or what came after it; and of two compare-and-swaps from WANTED
+ * one succeeds.  A thread that takes the state over meanwhile has put its number there,
+ * with a fence, before its first door; so has the purger its WANTED before it reads the
+ * number again.
+ *
+ * If the owner does not sleep when asked the second time, the tops stay aside: its next
+ * miss puts them back, or the purger finds it asleep later.  Nobody waits.
  *
  * Where every instruction may turn into a call of somebody's run time that sleeps
  * (ThreadSanitizer's, with this library itself instrumented) the second fact does not
@@ -67,16 +76,36 @@ change(struct xa_thread_state *state, uint32_t from, uint32_t to)
         &state->revocation, &from, to, memory_order_seq_cst, memory_order_relaxed);
 }
 
-/* Put the tops aside.  False if the owner is in a slow path. */
+static uint32_t
+number_of(struct xa_thread_state *state)
+{
+    return atomic_load_explicit(&state->thread_number, memory_order_acquire);
+}
+
+/* From NONE to SWAPPING; false if the owner is awake, or rests in a slow path. */
+static bool
+shut_door(struct xa_thread_state *state)
+{
+    uint32_t number = number_of(state);
+    if (!change(state, XA_REVOCATION_NONE, XA_REVOCATION_WANTED))
+        return false;
+    /* Before the number is read again: see above. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (xa_os_thread_rests(number) &&
+        /* Acquire: what the owner's last slow path left behind. */
+        !atomic_load_explicit(&state->is_inside, memory_order_acquire) &&
+        number == number_of(state))
+        return change(state, XA_REVOCATION_WANTED, XA_REVOCATION_SWAPPING);
+    (void)change(state, XA_REVOCATION_WANTED, XA_REVOCATION_NONE);
+    return false;
+}
+
+/* Put the tops aside.  False if the owner is awake, or in a slow path. */
 static bool
 put_tops_aside(struct xa_thread_state *state)
 {
-    if (!change(state, XA_REVOCATION_NONE, XA_REVOCATION_SWAPPING))
+    if (!shut_door(state))
         return false;
-    if (atomic_load_explicit(&state->is_inside, memory_order_seq_cst)) {
-        atomic_store_explicit(&state->revocation, XA_REVOCATION_NONE, memory_order_release);
-        return false;
-    }
     xa_slot *nothing = (xa_slot *)(uintptr_t)&xa_thread_state_nothing;
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         if (atomic_load_explicit(&state->actives[c], memory_order_acquire) == NULL)
@@ -147,16 +176,12 @@ take_all(struct xa_thread_state *state)
 {
     struct xa_magazine *lists[XA_SMALL_CLASSES + 1];
     size_t bytes = 0;
-    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         lists[c] = take_class(state, c);
-        state->steps[c] = 0;
-    }
     struct xa_magazine *empties = state->empties;
     state->empties = NULL;
     state->empty_count = 0;
-    atomic_fetch_sub_explicit(
-        &xa_thread_cache_used_bytes, state->budget_bytes, memory_order_relaxed);
-    state->budget_bytes = 0;
+    xa_thread_cache_rest(state);
     /* Release: the owner finds its caches as they are left here. */
     atomic_store_explicit(&state->revocation, XA_REVOCATION_NONE, memory_order_release);
 
@@ -176,12 +201,11 @@ take_back(struct xa_thread_state *state)
     uint32_t now = atomic_load_explicit(&state->revocation, memory_order_relaxed);
     if (now != XA_REVOCATION_PREPARED && !put_tops_aside(state))
         return 0;
-    uint32_t number = atomic_load_explicit(&state->thread_number, memory_order_acquire);
+    uint32_t number = number_of(state);
     if (!xa_os_thread_sleeps(number))
         return 0;
     /* The state may have changed hands meanwhile, and the number as well. */
-    if (number != atomic_load_explicit(&state->thread_number, memory_order_acquire) ||
-        !change(state, XA_REVOCATION_PREPARED, XA_REVOCATION_TAKING))
+    if (number != number_of(state) || !change(state, XA_REVOCATION_PREPARED, XA_REVOCATION_TAKING))
         return 0;
     return take_all(state);
 }
@@ -227,10 +251,12 @@ xa_cache_purge_run(enum xa_cache_purge which, bool *left)
 bool
 xa_cache_purge_settle(struct xa_thread_state *state)
 {
-    /* Sequentially consistent, after the owner's is_inside: see above. */
-    uint32_t now = atomic_load_explicit(&state->revocation, memory_order_seq_cst);
-    if (XA_LIKELY(now == XA_REVOCATION_NONE))
+    /* Acquire: what a purger that is done has left. */
+    uint32_t now = atomic_load_explicit(&state->revocation, memory_order_acquire);
+    if (XA_LIKELY(now == XA_REVOCATION_NONE) ||
+        (now == XA_REVOCATION_WANTED && change(state, XA_REVOCATION_WANTED, XA_REVOCATION_NONE)))
         return true;
+    /* If it was WANTED, it is SWAPPING now, or the purger has given up; a later call will see. */
     if (now != XA_REVOCATION_PREPARED ||
         !change(state, XA_REVOCATION_PREPARED, XA_REVOCATION_SWAPPING))
         return false;

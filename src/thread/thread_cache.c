@@ -7,10 +7,12 @@
  * objects on therefore meet every 61 objects, in one atomic operation.
  *
  * A cache grows in steps, each time it misses.  At the first ones there is no
- * magazine: a thread that touches a class a few times takes single objects from slabs
- * and gives them back there, and holds nothing.  Each further step gives larger magazines, up
- * to the class's bound, and needs its bytes from a budget that all threads of the
- * process share: so 500 threads cannot hold 500 full caches.
+ * magazine: a thread that takes a few objects of a class and keeps them takes them from
+ * slabs one at a time, and holds nothing else.  Its first free of the class is the sign that
+ * it takes and gives, and leads at once to the step with the first magazine.  Each further
+ * step gives larger magazines, up to the class's bound, and needs its bytes from a budget
+ * that all threads of the process share: so 500 threads cannot hold 500 full caches.
+ * A cache that the purger took back, as its thread was idle, begins with the first magazine.
  *
  * What a fork may cut: the owner's stores are ordered so that each object is in at
  * most one place at every instruction (objects between two places are lost, never
@@ -25,9 +27,9 @@
 
 enum {
     EMPTIES_KEPT = 4,
+    STEP_FIRST = 4, /* with a magazine, where objects are small */
     STEP_MAX = 6,
-    BYTES_MAX = 32768, /* of a magazine's objects, */
-    OBJECTS_MIN = 2,   /* unless these are larger */
+    OBJECTS_MIN = 2, /* in a magazine, however large they are */
 };
 
 _Atomic size_t xa_thread_cache_budget_bytes;
@@ -39,14 +41,21 @@ order_stores(void)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Objects that a magazine of the class holds at a step; 0 without a magazine. */
+/*
+ * Objects that a magazine of the class holds at a step; 0 without a magazine.  Bounded in
+ * bytes as well, so that a thread which holds a few large objects has not as many idle ones
+ * between them.
+ */
 static unsigned
 capacity_at(unsigned size_class, unsigned step)
 {
-    static const uint8_t objects[STEP_MAX + 1] = {0, 0, 0, 0, 8, 28, XA_MAGAZINE_OBJECTS_MAX};
-    unsigned bound = BYTES_MAX / xa_size_class_table[size_class].object_bytes;
+    static const uint8_t objects[STEP_MAX + 1] = {
+        [STEP_FIRST] = 8, [5] = 28, [STEP_MAX] = XA_MAGAZINE_OBJECTS_MAX};
+    static const uint16_t bytes[STEP_MAX + 1] = {
+        [STEP_FIRST] = 1024, [5] = 8192, [STEP_MAX] = 32768};
+    unsigned bound = bytes[step] / xa_size_class_table[size_class].object_bytes;
     if (bound < OBJECTS_MIN)
-        bound = OBJECTS_MIN;
+        bound = step < STEP_MAX ? 0 : OBJECTS_MIN;
     return objects[step] < bound ? objects[step] : bound;
 }
 
@@ -57,14 +66,11 @@ bytes_at(unsigned size_class, unsigned step)
     return 2 * (size_t)capacity_at(size_class, step) * xa_size_class_table[size_class].object_bytes;
 }
 
-/* A miss: one step on, if there is one and the budget has room for it. */
+/* On to a step, if the budget has room for it. */
 static void
-grow(struct xa_thread_state *state, unsigned size_class)
+grow_to(struct xa_thread_state *state, unsigned size_class, unsigned step)
 {
-    unsigned step = state->steps[size_class];
-    if (step == STEP_MAX)
-        return;
-    size_t more = bytes_at(size_class, step + 1) - bytes_at(size_class, step);
+    size_t more = bytes_at(size_class, step) - bytes_at(size_class, state->steps[size_class]);
     /* Sums of all threads, ordered with nothing: a bound that may be passed by a little. */
     size_t used = atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed);
     if (more != 0) {
@@ -73,7 +79,40 @@ grow(struct xa_thread_state *state, unsigned size_class)
         atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, more, memory_order_relaxed);
         state->budget_bytes += more;
     }
-    state->steps[size_class] = (uint8_t)(step + 1);
+    state->steps[size_class] = (uint8_t)step;
+}
+
+/* An object was missing. */
+static void
+grow(struct xa_thread_state *state, unsigned size_class)
+{
+    unsigned step = state->steps[size_class];
+    if (step != STEP_MAX)
+        grow_to(state, size_class, step + 1);
+}
+
+/* There was no place for an object that was freed: the next step that has some. */
+static void
+grow_to_hold(struct xa_thread_state *state, unsigned size_class)
+{
+    unsigned step = state->steps[size_class];
+    if (step == STEP_MAX)
+        return;
+    do
+        step++;
+    while (capacity_at(size_class, step) == 0);
+    grow_to(state, size_class, step);
+}
+
+void
+xa_thread_cache_rest(struct xa_thread_state *state)
+{
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        if (state->steps[c] >= STEP_FIRST)
+            state->steps[c] = STEP_FIRST - 1;
+    atomic_fetch_sub_explicit(
+        &xa_thread_cache_used_bytes, state->budget_bytes, memory_order_relaxed);
+    state->budget_bytes = 0;
 }
 
 static void
@@ -291,7 +330,7 @@ xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, voi
     else
         /* The cache is new, and a first free of this object may have gone to its slab. */
         xa_arena_check(size_class, object);
-    grow(state, size_class);
+    grow_to_hold(state, size_class);
     unsigned capacity = capacity_at(size_class, state->steps[size_class]);
     if (capacity != 0)
         empty = take_empty(state, capacity);

@@ -19,6 +19,12 @@ void xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class
 void xa_thread_cache_flush(struct xa_thread_state *state);
 
 /*
+ * The purger has emptied the caches: their bytes are the budget's again, and they will
+ * grow faster than those of a new thread.
+ */
+void xa_thread_cache_rest(struct xa_thread_state *state);
+
+/*
  * Put the tops back that a purger had set aside and not taken.  The caller is the
  * state's owner, or it has none any more.
  */

@@ -12,16 +12,23 @@ void *const xa_thread_state_nothing __attribute__((aligned(XA_MAGAZINE_BYTES))) 
 
 /* Casting const away is safe: nothing is ever stored through an empty cache's top. */
 #define NOTHING ((xa_slot *)(uintptr_t)&xa_thread_state_nothing)
-#define EMPTY_CACHES                                                                \
-    {                                                                               \
-        .tops = {[0 ... XA_CLASS_CODES - 1] = (xa_slot *)&xa_thread_state_nothing}, \
-    }
 
-const struct xa_thread_state xa_thread_state_none = EMPTY_CACHES;
-const struct xa_thread_state xa_thread_state_ended = EMPTY_CACHES;
+/*
+ * The two states of threads that have none.  Only the fast path looks into them; every
+ * other function asks xa_thread_state_is_real() first.  All tops lead to `nothing`, and
+ * class_of is all zeros (class 0 has a top as well): so the second state can stand in
+ * the same memory, a word further on.  It saves every process a page.
+ */
+const struct xa_thread_state_dummies xa_thread_state_dummies = {
+    .tops = {[0 ... XA_CLASS_CODES] = (xa_slot *)&xa_thread_state_nothing},
+};
+_Static_assert(offsetof(struct xa_thread_state, tops) == 0 &&
+        offsetof(struct xa_thread_state_dummies, class_of) ==
+            offsetof(struct xa_thread_state, class_of),
+    "a dummy is the beginning of a state");
 
 XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self =
-    (struct xa_thread_state *)&xa_thread_state_none;
+    (struct xa_thread_state *)&xa_thread_state_dummies;
 
 static struct {
     struct xa_lock lock;
@@ -39,9 +46,8 @@ make(void)
         return NULL;
     for (unsigned i = 0; i < XA_TINY_STEPS; i++)
         state->class_of[i] = xa_size_class_tiny[i];
-    for (unsigned i = 0; i < XA_CLASS_CODES; i++) {
+    for (unsigned i = 0; i < XA_CLASS_CODES; i++)
         atomic_init(&state->tops[i], NOTHING);
-    }
     return state;
 }
 
@@ -68,6 +74,8 @@ xa_thread_state_take(void)
         atomic_store_explicit(&state->seen, 0, memory_order_relaxed);
         /* Release: the purger that finds it used finds all this. */
         atomic_store_explicit(&state->is_used, true, memory_order_release);
+        /* The number before the new owner's first look at `revocation`: cache_purge.c. */
+        atomic_thread_fence(memory_order_seq_cst);
     }
     xa_lock_unlock(&states.lock);
     return state;

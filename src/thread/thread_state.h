@@ -30,14 +30,16 @@ struct xa_arena;
 /* How far the purger is with taking the caches back; see cache_purge.c. */
 enum xa_revocation {
     XA_REVOCATION_NONE,     /* the owner has them */
+    XA_REVOCATION_WANTED,   /* the owner still has them; the purger asks whether it sleeps */
     XA_REVOCATION_SWAPPING, /* the tops are being put aside */
     XA_REVOCATION_PREPARED, /* they are in saved[]; the owner may put them back */
     XA_REVOCATION_TAKING,   /* the magazines are the purger's */
 };
 
 struct xa_thread_state {
-    _Atomic(xa_slot *) tops[XA_CLASS_CODES]; /* [t] written by the owner, read by the report */
-    uint8_t class_of[XA_TINY_STEPS];         /* [c] copy of xa_size_class_tiny, at hand */
+    /* [t] Written by the owner, read by the report; one more than codes, see thread_state.c. */
+    _Atomic(xa_slot *) tops[XA_CLASS_CODES + 1];
+    uint8_t class_of[XA_TINY_STEPS]; /* [c] copy of xa_size_class_tiny, at hand */
     _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
     _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] by exchange only */
     uint8_t steps[XA_CLASS_CODES];            /* [t] how far the cache has grown; on misses */
@@ -61,15 +63,23 @@ struct xa_thread_state {
 /* The calling thread's state, or one of the two below. */
 extern XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self;
 
+/* As much of a state as the fast path looks at, for two that overlap; see thread_state.c. */
+struct xa_thread_state_dummies {
+    _Atomic(xa_slot *) tops[XA_CLASS_CODES + 1];
+    uint8_t class_of[XA_TINY_STEPS + sizeof(void *)];
+};
+extern const struct xa_thread_state_dummies xa_thread_state_dummies;
+
 /* What xa_thread_state_self is before a thread's first call and after its last. */
-extern const struct xa_thread_state xa_thread_state_none;
-extern const struct xa_thread_state xa_thread_state_ended;
+#define XA_THREAD_STATE_NONE ((struct xa_thread_state *)(uintptr_t)&xa_thread_state_dummies)
+#define XA_THREAD_STATE_ENDED \
+    ((struct xa_thread_state *)((uintptr_t)&xa_thread_state_dummies + sizeof(void *)))
 
 /* True if the calling thread has a state of its own. */
 static inline bool
 xa_thread_state_is_real(const struct xa_thread_state *state)
 {
-    return state != &xa_thread_state_none && state != &xa_thread_state_ended;
+    return state != XA_THREAD_STATE_NONE && state != XA_THREAD_STATE_ENDED;
 }
 
 /* Where an empty cache's top leads: a NULL, aligned like a magazine. */

@@ -602,6 +602,15 @@ xa_os_thread_number(void)
 }
 
 bool
+xa_os_thread_rests(unsigned number)
+{
+    pthread_mutex_lock(&mutex);
+    bool rests = number != 0 && number == settings.asleep_number;
+    pthread_mutex_unlock(&mutex);
+    return rests;
+}
+
+bool
 xa_os_thread_sleeps(unsigned number)
 {
     pthread_mutex_lock(&mutex);

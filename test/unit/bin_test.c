@@ -227,7 +227,9 @@ freeing_into_a_slab_that_is_gone_is_fatal(void **state)
         uint32_t granule = xa_page_heap_take(&heap, XA_RUN_FOR_SLAB, 1, 1, &is_zeroed);
         assert_true(xa_slab_init(granule, classes[i], ARENA, 0));
         assert_int_equal(xa_slab_take(granule, &object, 1), 1);
-        xa_slab_return(granule, 0);
+        struct xa_slab_view view;
+        xa_slab_view(&view, (uintptr_t)object);
+        assert_int_equal(xa_slab_return(&view, (uintptr_t)object), XA_SLAB_TAKEN);
         xa_slab_finish(granule);
         snprintf(expected, sizeof expected,
             "xalloc: free(0x%zx): already free, found when it reached its slab. "

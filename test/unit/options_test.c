@@ -127,15 +127,25 @@ every_row_is_found_by_its_name_alone(void **state)
     }
 }
 
+/* For the manual only, so the library does not contain them. */
+static const char *const helps[] = {
+#define CHOICE(field, constant, value, name)
+#define OPTION(type, field, name, initial, min, max, stability, help) help,
+#include "config/options.def"
+#undef OPTION
+#undef CHOICE
+};
+
 static void
 every_row_says_what_it_does_in_one_line(void **state)
 {
     (void)state;
+    assert_int_equal(sizeof helps / sizeof helps[0], xa_options_row_count);
     for (size_t i = 0; i < xa_options_row_count; i++) {
-        size_t length = strlen(xa_options_rows[i].help);
+        size_t length = strlen(helps[i]);
         assert_true(length > 10 && length <= 100);
-        assert_null(strchr(xa_options_rows[i].help, '\n'));
-        assert_int_not_equal(xa_options_rows[i].help[length - 1], '.');
+        assert_null(strchr(helps[i], '\n'));
+        assert_int_not_equal(helps[i][length - 1], '.');
     }
 }
 

@@ -138,8 +138,8 @@ growing_fails_without_memory_and_can_be_repeated(void **state)
 static void
 records_of_a_run_lead_to_its_head(void **state)
 {
-    static struct xa_extent records[XA_CHUNK_GRANULES];
-    struct xa_chunk chunk = {.region = {.kind = XA_REGION_CHUNK, .slot = 3}, .records = records};
+    static struct xa_chunk chunk = {.region = {.kind = XA_REGION_CHUNK, .slot = 3}};
+    struct xa_extent *records = chunk.records;
     size_t first = 3 * XA_CHUNK_GRANULES;
     (void)state;
     place(1);

@@ -33,6 +33,19 @@ row(unsigned size_class)
     return &xa_size_class_table[size_class];
 }
 
+static void
+give(uint32_t granule, unsigned slot)
+{
+    struct xa_slab_view view;
+    uintptr_t start = xa_page_map_address_of(granule);
+    xa_slab_view(&view, start);
+    uintptr_t address = start + (uintptr_t)slot * view.class->object_bytes;
+    assert_int_equal(view.granule, granule);
+    assert_true(xa_slab_view_has(&view, address));
+    assert_int_equal(xa_slab_return(&view, address), XA_SLAB_TAKEN);
+    assert_int_equal(xa_slab_return(&view, address), XA_SLAB_FREE);
+}
+
 static uint32_t
 make(unsigned size_class)
 {
@@ -79,7 +92,7 @@ check_published(uint32_t granule, unsigned size_class)
 static void
 check_class(unsigned size_class)
 {
-    unsigned slots = row(size_class)->slots, slot;
+    unsigned slots = row(size_class)->slots;
     uint32_t granule = make(size_class);
     uintptr_t start = xa_page_map_address_of(granule);
     assert_true(slots <= SLOTS_MAX);
@@ -92,16 +105,15 @@ check_class(unsigned size_class)
     for (unsigned i = 0; i < slots; i++) {
         assert_int_equal(
             (uintptr_t)objects[i], start + (uintptr_t)i * row(size_class)->object_bytes);
-        assert_int_equal(xa_slab_look(granule, (uintptr_t)objects[i], &slot), XA_SLAB_TAKEN);
-        assert_int_equal(slot, i);
+        assert_int_equal(xa_slab_look((uintptr_t)objects[i]), XA_SLAB_TAKEN);
     }
     assert_int_equal(slab_at(granule)->free_slots, 0);
     size_t bytes = (size_t)slots * row(size_class)->object_bytes;
     assert_int_equal(
         xa_slab_touched_granules(granule), (bytes + XA_GRANULE_BYTES - 1) / XA_GRANULE_BYTES);
     for (unsigned i = 0; i < slots; i++) {
-        xa_slab_return(granule, i);
-        assert_int_equal(xa_slab_look(granule, (uintptr_t)objects[i], &slot), XA_SLAB_FREE);
+        give(granule, i);
+        assert_int_equal(xa_slab_look((uintptr_t)objects[i]), XA_SLAB_FREE);
         assert_int_equal(slab_at(granule)->free_slots, i + 1);
     }
     xa_slab_finish(granule);
@@ -143,14 +155,9 @@ only_the_beginning_of_a_slot_is_an_object(void **state)
         assert_int_equal(
             xa_slab_take(granule, objects, row(size_class)->slots), row(size_class)->slots);
         for (size_t offset = 0; offset < slab_bytes; offset++) {
-            unsigned slot = 0;
-            enum xa_slab_verdict verdict = xa_slab_look(granule, start + offset, &slot);
-            if (offset % bytes == 0 && offset / bytes < row(size_class)->slots) {
-                assert_int_equal(verdict, XA_SLAB_TAKEN);
-                assert_int_equal(slot, offset / bytes);
-            } else {
-                assert_int_equal(verdict, XA_SLAB_INSIDE);
-            }
+            bool is_slot = offset % bytes == 0 && offset / bytes < row(size_class)->slots;
+            assert_int_equal(
+                xa_slab_look(start + offset), is_slot ? XA_SLAB_TAKEN : XA_SLAB_INSIDE);
         }
         finish(granule, size_class);
     }
@@ -167,7 +174,7 @@ free_memory_is_never_touched(void **state)
     assert_int_equal(resident, 0);
     assert_int_equal(xa_slab_take(granule, objects, 1000), 1000);
     for (unsigned i = 0; i < 1000; i += 2)
-        xa_slab_return(granule, i);
+        give(granule, i);
     assert_int_equal(xa_os_resident_bytes((uintptr_t)start, XA_GRANULE_BYTES), 0);
 }
 
@@ -183,8 +190,8 @@ only_slots_that_were_out_count_as_touched(void **state)
     assert_int_equal(xa_slab_touched_granules(granule), 1);
     assert_int_equal(xa_slab_take(granule, objects, 1), 1);
     assert_int_equal(xa_slab_touched_granules(granule), 2);
-    xa_slab_return(granule, 0);
-    xa_slab_return(granule, 1);
+    give(granule, 0);
+    give(granule, 1);
     assert_int_equal(xa_slab_touched_granules(granule), 2);
     /* The lowest goes out again before a new one does. */
     assert_int_equal(xa_slab_take(granule, objects, 1), 1);
@@ -215,7 +222,7 @@ random_traffic_agrees_with_an_array(void **state)
             }
             unsigned slot = (unsigned)xa_seed_below(&numbers, slots);
             if (taken[slot])
-                xa_slab_return(granule, slot);
+                give(granule, slot);
             taken[slot] = false;
             unsigned free_slots = 0;
             for (unsigned i = 0; i < slots; i++)

@@ -396,7 +396,7 @@ a_thread_that_has_ended_works_without_a_cache(void **state)
     (void)state;
     start(NULL, NULL, NULL);
     struct xa_thread_state *own = xa_start_thread();
-    xa_thread_state_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_ended;
+    xa_thread_state_self = XA_THREAD_STATE_ENDED;
     assert_null(xa_start_thread());
     void *object = xa_fast_malloc(100);
     assert_non_null(object);

@@ -370,7 +370,7 @@ a_child_adopts_the_caches_of_threads_that_are_gone(void **state)
     assert_int_equal(waiting(CLASS), 0);
     assert_false(atomic_load(&gone->is_used));
     assert_int_equal(taken_slots(CLASS), shadow.count + waiting(CLASS));
-    xa_thread_state_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_none;
+    xa_thread_state_self = XA_THREAD_STATE_NONE;
 }
 
 /*
@@ -399,7 +399,7 @@ an_active_magazine_that_was_cut_is_adopted_whole(void **state)
     xa_thread_state_return(orphan);
     (void)xa_arena_trim(0);
     assert_int_equal(taken_slots(CLASS), 0);
-    xa_thread_state_self = (struct xa_thread_state *)(uintptr_t)&xa_thread_state_none;
+    xa_thread_state_self = XA_THREAD_STATE_NONE;
 }
 
 /* A purger that put the tops aside and went away, or did not come into a child. */

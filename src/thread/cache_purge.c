@@ -37,9 +37,10 @@
  * a moment M.  A slow path whose door came before M is either over, or the owner rests in
  * the middle of it: then the purger finds is_inside, which was written before M.  A door
  * after M finds WANTED, or what came after it; and of two compare-and-swaps from WANTED
- * one succeeds.  A thread that takes the state over meanwhile has put its number there,
- * with a fence, before its first door; so has the purger its WANTED before it reads the
- * number again.
+ * one succeeds.  A thread that takes the state over meanwhile writes its number and then
+ * reads `revocation`, before its first door; the purger writes WANTED and then reads the
+ * number; all four sequentially consistent, so the thread finds WANTED or the purger the
+ * number.
  *
  * If the owner does not sleep when asked the second time, the tops stay aside: its next
  * miss puts them back, or the purger finds it asleep later.  Nobody waits.
@@ -79,7 +80,8 @@ change(struct xa_thread_state *state, uint32_t from, uint32_t to)
 static uint32_t
 number_of(struct xa_thread_state *state)
 {
-    return atomic_load_explicit(&state->thread_number, memory_order_acquire);
+    /* Sequentially consistent, after WANTED: see above. */
+    return atomic_load_explicit(&state->thread_number, memory_order_seq_cst);
 }
 
 /* From NONE to SWAPPING; false if the owner is awake, or rests in a slow path. */
@@ -89,8 +91,6 @@ shut_door(struct xa_thread_state *state)
     uint32_t number = number_of(state);
     if (!change(state, XA_REVOCATION_NONE, XA_REVOCATION_WANTED))
         return false;
-    /* Before the number is read again: see above. */
-    atomic_thread_fence(memory_order_seq_cst);
     if (xa_os_thread_rests(number) &&
         /* Acquire: what the owner's last slow path left behind. */
         !atomic_load_explicit(&state->is_inside, memory_order_acquire) &&

@@ -69,13 +69,15 @@ xa_thread_state_take(void)
         state->is_first = false;
         /* A thread that a fork cut off may have left it set. */
         atomic_store_explicit(&state->is_inside, false, memory_order_relaxed);
-        /* `revocation` stays: a purger may be at the state just now, and finds nothing in it. */
-        atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
+        /*
+         * `revocation` stays: a purger may be at the state just now, and finds nothing in it.
+         * Both sequentially consistent: see cache_purge.c.
+         */
+        atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_seq_cst);
+        (void)atomic_load_explicit(&state->revocation, memory_order_seq_cst);
         atomic_store_explicit(&state->seen, 0, memory_order_relaxed);
         /* Release: the purger that finds it used finds all this. */
         atomic_store_explicit(&state->is_used, true, memory_order_release);
-        /* The number before the new owner's first look at `revocation`: cache_purge.c. */
-        atomic_thread_fence(memory_order_seq_cst);
     }
     xa_lock_unlock(&states.lock);
     return state;

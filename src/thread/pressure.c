@@ -40,12 +40,12 @@ enum {
     LOOK_MS = 1000,
     LOOK_AGAIN_MS = 60 * 1000, /* where there was nothing to read */
     WATCH_BYTES = 512,
-    LINE_BYTES = WATCH_BYTES + 256,
+    SHOWN_MAX = 256, /* characters of its name in a message, which has to end with what to do */
+    LINE_BYTES = SHOWN_MAX + 256,
     NUMBER_BYTES = 32,
     STALL_BYTES = 256,
-    STAT_BYTES =
-        4096,        /* memory.stat has the figures for files in its first half, if it is longer */
-    LEVELS_MAX = 32, /* groups that are looked at, on the way up */
+    STAT_BYTES = 4096, /* the figures for files are in its first half */
+    LEVELS_MAX = 32,   /* groups that are looked at, on the way up */
     USED_MARGIN_PERMILLE = 50,
     STALL_MARGIN_FACTOR = 2,
     PERMYRIAD_MAX = 100 * 100,
@@ -180,8 +180,7 @@ complain(void)
     pressure.has_complained = true;
     xa_text_init(&line, buffer, sizeof buffer);
     xa_text_put_string(&line, "MEMORY_PRESSURE_WATCH: ");
-    xa_text_put_quoted(
-        &line, pressure.watch, xa_text_string_length(pressure.watch), sizeof pressure.watch);
+    xa_text_put_quoted(&line, pressure.watch, xa_text_string_length(pressure.watch), SHOWN_MAX);
     xa_text_put_string(&line,
         " cannot be read as a pressure file, ignored. Name one such as /proc/pressure/memory.");
     xa_message_pointer(NULL, NULL, buffer);

@@ -248,6 +248,42 @@ a_named_file_of_garbage_is_one_line(void **state)
 }
 
 static void
+a_named_file_that_vanishes_is_one_line(void **state)
+{
+    (void)state;
+    xa_os_fake_set_file(LIST, "0::/a\n");
+    set_group(GROUP, "max\n", "1000000000\n", "860000000\n");
+    xa_os_fake_set_file("/run/watch", STALL("90.00"));
+    xa_pressure_set_watch("/run/watch");
+    assert_int_equal(look_later(), 3);
+    assert_string_equal(xa_os_fake_errors(), "");
+    xa_os_fake_set_file("/run/watch", NULL);
+    for (unsigned i = 0; i < 100; i++)
+        assert_in_range(look_later(), 1, 2);
+    assert_string_equal(xa_os_fake_errors(),
+        "xalloc: MEMORY_PRESSURE_WATCH: \"/run/watch\" cannot be read as a pressure file, ignored. "
+        "Name one such as /proc/pressure/memory.\n");
+    /* What the group's memory says goes on to count, and so does the file if it comes back. */
+    assert_int_equal(look_later(), 1);
+    xa_os_fake_set_file("/run/watch", STALL("90.00"));
+    assert_int_equal(look_later(), 3);
+}
+
+/* Only as much of the name is shown as leaves room for what to do. */
+static void
+a_long_name_does_not_push_out_what_to_do(void **state)
+{
+    static char path[4096];
+    (void)state;
+    memset(path, 'x', sizeof path - 1);
+    xa_pressure_set_watch(path);
+    assert_int_equal(look_later(), 0);
+    const char *end = strstr(xa_os_fake_errors(), "xxx...\" cannot be read as a pressure file");
+    assert_non_null(end);
+    assert_string_equal(strstr(end, "Name"), "Name one such as /proc/pressure/memory.\n");
+}
+
+static void
 a_group_that_vanishes_is_silence(void **state)
 {
     (void)state;
@@ -559,6 +595,8 @@ main(void)
         XA_OS_FAKE_FRESH(options_turn_everything_off),
         XA_OS_FAKE_FRESH(a_named_file_that_is_missing_is_one_line),
         XA_OS_FAKE_FRESH(a_named_file_of_garbage_is_one_line),
+        XA_OS_FAKE_FRESH(a_named_file_that_vanishes_is_one_line),
+        XA_OS_FAKE_FRESH(a_long_name_does_not_push_out_what_to_do),
         XA_OS_FAKE_FRESH(a_group_that_vanishes_is_silence),
         XA_OS_FAKE_FRESH(headroom_is_of_the_lower_bound_and_without_files),
         XA_OS_FAKE_FRESH(the_tightest_of_all_groups_above_counts),

@@ -64,9 +64,11 @@ quota_of_version_1(void)
 static unsigned
 quota_of_version_2(void)
 {
+    struct xa_cgroup_list list;
     struct xa_cgroup group;
     char text[64];
-    if (!xa_cgroup_find(&group))
+    xa_cgroup_read_list(&list);
+    if (!xa_cgroup_find(&group, &list, XA_CGROUP_VERSION_2))
         return 0;
     long bytes = xa_cgroup_read(&group, "cpu.max", text, sizeof text);
     return bytes > 0 ? xa_cpu_count_from_quota(text, (unsigned long)bytes) : 0;

@@ -6,10 +6,16 @@
  * trigger is written, so no file stays open and a service that watches for itself is
  * not disturbed ($MEMORY_PRESSURE_WRITE is for those who write one).
  *
- * The group's memory counts without its file pages: those the kernel takes back by
- * itself, and a group that has read many files is always near its bound.
+ * How full a group is: its memory (all that is in it and in the groups below) without
+ * its file pages, as a share of its own bound.  File pages the kernel takes back by itself,
+ * and a group that has read many files is always near its bound.  The fullest counts of
+ * the process's group and all above it up to where the hierarchy is mounted, since any of
+ * them can fail or be made to wait.  Version 1 has one bound in each group, and in the
+ * figures of each the lowest bound above it, which matters in a container that cannot see
+ * those groups.  A group above counts nothing below it if its use_hierarchy is 0 (before
+ * Linux 5.11): there the way up ends.
  *
- *   step   waited, some of 10 s      of memory.high or .max     decay time
+ *   step   waited, some of 10 s      of the group's bound       decay time
  *    0     rises to 1 at 5 %          85 %                       as set
  *    1     to 2 at 20 %               92 %                       a quarter
  *    2     to 3 at 40 %               97 %                       a sixteenth
@@ -34,10 +40,12 @@ enum {
     LOOK_MS = 1000,
     LOOK_AGAIN_MS = 60 * 1000, /* where there was nothing to read */
     WATCH_BYTES = 512,
-    LINE_BYTES = WATCH_BYTES + 256,
+    SHOWN_MAX = 256, /* characters of its name in a message, which has to end with what to do */
+    LINE_BYTES = SHOWN_MAX + 256,
     NUMBER_BYTES = 32,
     STALL_BYTES = 256,
-    STAT_BYTES = 4096, /* memory.stat has the figures for files at its beginning */
+    STAT_BYTES = 4096, /* the figures for files are in its first half */
+    LEVELS_MAX = 32,   /* groups that are looked at, on the way up */
     USED_MARGIN_PERMILLE = 50,
     STALL_MARGIN_FACTOR = 2,
     PERMYRIAD_MAX = 100 * 100,
@@ -47,6 +55,27 @@ struct threshold {
     uint32_t used_permille;
     uint32_t stall_permyriad;
 };
+
+/* No bound: "max" in version 2, and in version 1 the highest number of whole pages. */
+#define NO_BOUND ((uint64_t)1 << 62)
+
+/* The names of what is looked at, which differ between the versions. */
+struct group_files {
+    const char *bounds[2];
+    const char *used;
+    const char *stat_bound;    /* in memory.stat: the lowest bound of this group and all above */
+    const char *stat_files[2]; /* in memory.stat: bytes of files, groups below included */
+};
+
+static const struct group_files version_2 = {
+    {"memory.high", "memory.max"}, "memory.current", NULL, {"inactive_file ", "active_file "}};
+static const struct group_files version_1 = {{"memory.limit_in_bytes", NULL},
+    "memory.usage_in_bytes", "hierarchical_memory_limit ",
+    {"total_inactive_file ", "total_active_file "}};
+
+/* The lowest of the bounds above is in the figures of the group that was looked at first. */
+static const struct group_files version_1_above = {{"memory.limit_in_bytes", NULL},
+    "memory.usage_in_bytes", NULL, {"total_inactive_file ", "total_active_file "}};
 
 /* What raises to a step. */
 static const struct threshold thresholds[XA_PRESSURE_STEPS] = {
@@ -151,20 +180,38 @@ complain(void)
     pressure.has_complained = true;
     xa_text_init(&line, buffer, sizeof buffer);
     xa_text_put_string(&line, "MEMORY_PRESSURE_WATCH: ");
-    xa_text_put_quoted(
-        &line, pressure.watch, xa_text_string_length(pressure.watch), sizeof pressure.watch);
+    xa_text_put_quoted(&line, pressure.watch, xa_text_string_length(pressure.watch), SHOWN_MAX);
     xa_text_put_string(&line,
         " cannot be read as a pressure file, ignored. Name one such as /proc/pressure/memory.");
     xa_message_pointer(NULL, NULL, buffer);
 }
 
+/* The nearest of the group and those above that tells; what xa_os_read_file() returns. */
+static long
+read_groups_stall(const struct xa_cgroup_list *list, enum xa_cgroup_hierarchy hierarchy, char *text)
+{
+    struct xa_cgroup group;
+    long bytes = -1;
+    bool has_group = xa_cgroup_find(&group, list, hierarchy);
+    for (unsigned level = 0; has_group && bytes <= 0 && level < LEVELS_MAX; level++) {
+        bytes = xa_cgroup_read(&group, "memory.pressure", text, STALL_BYTES);
+        has_group = xa_cgroup_ascend(&group);
+    }
+    return bytes;
+}
+
 static void
-read_stall(const struct xa_cgroup *group, struct xa_pressure_readings *readings)
+read_stall(const struct xa_cgroup_list *list, struct xa_pressure_readings *readings)
 {
     char text[STALL_BYTES];
+    long bytes = -1;
     bool is_named = pressure.watch[0] != '\0';
-    long bytes = is_named ? xa_os_read_file(pressure.watch, text, sizeof text)
-                          : xa_cgroup_read(group, "memory.pressure", text, sizeof text);
+    if (is_named)
+        bytes = xa_os_read_file(pressure.watch, text, sizeof text);
+    else
+        bytes = read_groups_stall(list, XA_CGROUP_VERSION_2, text);
+    if (bytes <= 0 && !is_named)
+        bytes = read_groups_stall(list, XA_CGROUP_HYBRID, text);
     if (bytes <= 0 && !is_named)
         bytes = xa_os_read_file("/proc/pressure/memory", text, sizeof text);
     readings->has_stall =
@@ -173,64 +220,122 @@ read_stall(const struct xa_cgroup *group, struct xa_pressure_readings *readings)
         complain();
 }
 
-/* The number in a file of the group; UINT64_MAX for "max", and for none. */
-static uint64_t
-read_bytes(const struct xa_cgroup *group, const char *name)
+/* The number in a file of the group; NO_BOUND for "max" and the like.  False without the file. */
+static bool
+read_bytes(const struct xa_cgroup *group, const char *name, uint64_t *value)
 {
     char text[NUMBER_BYTES];
-    uint64_t value;
     long bytes = xa_cgroup_read(group, name, text, sizeof text);
     const char *next = text;
-    return bytes > 0 && take_number(&next, text + bytes, &value) ? value : UINT64_MAX;
+    if (bytes <= 0)
+        return false;
+    if (!take_number(&next, text + bytes, value) || *value > NO_BOUND)
+        *value = NO_BOUND;
+    return true;
 }
 
-/* Bytes of the group that hold files: the kernel takes them back by itself. */
+/* What memory.stat says behind a label, or `otherwise`. */
 static uint64_t
-file_bytes(const struct xa_cgroup *group)
+find_bytes(const char *stat, const char *end, const char *label, uint64_t otherwise)
 {
-    static const char *const labels[] = {"inactive_file ", "active_file "};
-    char text[STAT_BYTES];
-    uint64_t sum = 0;
-    long bytes = xa_cgroup_read(group, "memory.stat", text, sizeof text);
-    for (unsigned i = 0; bytes > 0 && i < sizeof labels / sizeof *labels; i++) {
-        uint64_t value;
-        const char *next = find_line(text, text + bytes, labels[i]);
-        if (next != NULL && take_number(&next, text + bytes, &value))
-            sum += value;
-    }
-    return sum;
+    uint64_t value;
+    const char *next = label == NULL ? NULL : find_line(stat, end, label);
+    return next != NULL && take_number(&next, end, &value) ? value : otherwise;
 }
 
-static void
-read_group(const struct xa_cgroup *group, struct xa_pressure_readings *readings)
+/* Rounded down a little, so that no bound divides by 0. */
+static uint32_t
+share_permille(uint64_t used, uint64_t bound)
 {
-    uint64_t high = read_bytes(group, "memory.high"), max = read_bytes(group, "memory.max");
-    uint64_t bound = high < max ? high : max;
-    if (bound == UINT64_MAX)
+    return used >= bound ? 1000 : (uint32_t)(used / (bound / 1000 + 1));
+}
+
+/* Take how full one group is into the readings, if it is the fullest so far. */
+static void
+read_share(const struct xa_cgroup *group, const struct group_files *files, uint64_t bound,
+    struct xa_pressure_readings *readings)
+{
+    char stat[STAT_BYTES];
+    uint64_t used, lower;
+    if (!read_bytes(group, files->used, &used) || used == NO_BOUND)
         return;
-    uint64_t used = read_bytes(group, "memory.current");
-    if (used == UINT64_MAX)
+    /* memory.stat costs the kernel a walk over all groups below: not for nothing. */
+    if (files->stat_bound == NULL && readings->has_group &&
+        share_permille(used, bound) <= readings->used_permille)
         return;
-    uint64_t files = file_bytes(group);
-    used = used > files ? used - files : 0;
+    long bytes = xa_cgroup_read(group, "memory.stat", stat, sizeof stat);
+    const char *end = stat + (bytes > 0 ? bytes : 0);
+    lower = find_bytes(stat, end, files->stat_bound, NO_BOUND);
+    bound = lower < bound ? lower : bound;
+    if (bound >= NO_BOUND)
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t cached = find_bytes(stat, end, files->stat_files[i], 0);
+        used = used > cached ? used - cached : 0;
+    }
+    uint32_t permille = share_permille(used, bound);
+    if (!readings->has_group || permille > readings->used_permille)
+        readings->used_permille = permille;
     readings->has_group = true;
-    /* Rounded down a little, so that no bound divides by 0. */
-    readings->used_permille = used >= bound ? 1000 : (uint32_t)(used / (bound / 1000 + 1));
+}
+
+/*
+ * Look at one group.  False if none of its files is there; if it has no bound, tells
+ * garbage, or vanishes halfway, there is only no reading.
+ */
+static bool
+read_group(const struct xa_cgroup *group, const struct group_files *files,
+    struct xa_pressure_readings *readings)
+{
+    uint64_t bound = NO_BOUND, value;
+    bool is_there = false;
+    for (unsigned i = 0; i < 2 && files->bounds[i] != NULL; i++) {
+        if (!read_bytes(group, files->bounds[i], &value))
+            continue;
+        is_there = true;
+        bound = value < bound ? value : bound;
+    }
+    if (is_there && (bound < NO_BOUND || files->stat_bound != NULL))
+        read_share(group, files, bound, readings);
+    return is_there;
+}
+
+/* Look at the process's group and all above.  False if no file of any is there. */
+static bool
+read_groups(const struct xa_cgroup_list *list, enum xa_cgroup_hierarchy hierarchy,
+    struct xa_pressure_readings *readings)
+{
+    const struct group_files *files = hierarchy == XA_CGROUP_MEMORY_1 ? &version_1 : &version_2;
+    struct xa_cgroup group;
+    bool has_any = false, has_group = xa_cgroup_find(&group, list, hierarchy);
+    for (unsigned level = 0; has_group && level < LEVELS_MAX; level++) {
+        uint64_t counts_below;
+        if (level != 0 && files != &version_2 &&
+            read_bytes(&group, "memory.use_hierarchy", &counts_below) && counts_below == 0)
+            break;
+        has_any |= read_group(&group, files, readings);
+        if (has_any && files == &version_1)
+            files = &version_1_above;
+        has_group = xa_cgroup_ascend(&group);
+    }
+    return has_any;
 }
 
 unsigned
 xa_pressure_look(uint64_t now_ms)
 {
     struct xa_pressure_readings readings = {0};
-    struct xa_cgroup group;
+    struct xa_cgroup_list list;
     if (xa_options.pressure == XA_PRESSURE_OFF || xa_options.strict_syscalls || pressure.is_off)
         return 0;
     if (pressure.has_looked && now_ms < pressure.next_ms)
         return pressure.step;
     pressure.has_looked = true;
-    if (xa_cgroup_find(&group))
-        read_group(&group, &readings);
-    read_stall(&group, &readings);
+    xa_cgroup_read_list(&list);
+    if (!read_groups(&list, XA_CGROUP_MEMORY_1, &readings) &&
+        !read_groups(&list, XA_CGROUP_VERSION_2, &readings))
+        (void)read_groups(&list, XA_CGROUP_HYBRID, &readings);
+    read_stall(&list, &readings);
     bool has_any = readings.has_group || readings.has_stall;
     pressure.next_ms = now_ms + (has_any ? LOOK_MS : LOOK_AGAIN_MS);
     pressure.step = has_any ? xa_pressure_next_step(pressure.step, &readings) : 0;

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -232,16 +233,17 @@ beyond_the_soft_limit_nothing_unused_stays(void **state)
         "soft", "XALLOC_CONF=memory_limit_soft:32M,dirty_decay_ms:1h,background_thread:false");
 }
 
+/* The settings are one line, or more, and the program runs as it does without them. */
 static void
 expect_line(const char *settings, const char *line)
 {
     static struct xa_child_result result;
-    const char *arguments[] = {NULL, "nothing", NULL};
+    const char *arguments[] = {NULL, "set", NULL};
     const char *environment[] = {settings, NULL};
     struct xa_child_command command = {.arguments = arguments, .environment = environment};
 
     xa_child_run(&result, CHILD_SECONDS, &command);
-    assert_int_equal(result.exit_code, 0);
+    xa_child_assert_success(&result);
     assert_string_equal(result.errors, line);
 }
 
@@ -259,9 +261,42 @@ impossible_limits_are_one_line(void **state)
     expect_line("XALLOC_CONF=memory_limit_hard:12",
         "xalloc: option \"memory_limit_hard\": 12 is less than the least limit of 1048576 bytes, "
         "ignored (stays 0).\n");
-    expect_line("XALLOC_CONF=memory_limit_hard:lots",
-        "xalloc: option \"memory_limit_hard\" in XALLOC_CONF: \"lots\" is not in "
+    expect_line("XALLOC_CONF=memory_limit_hard:1048575,memory_limit_soft:2M",
+        "xalloc: option \"memory_limit_hard\": 1048575 is less than the least limit of 1048576 "
+        "bytes, ignored (stays 0).\n");
+    /* Each of two has its own line. */
+    expect_line("XALLOC_CONF=memory_limit_soft:much,memory_limit_hard:0x100",
+        "xalloc: option \"memory_limit_soft\" in XALLOC_CONF: \"much\" is not in "
+        "0..9223372036854775807 bytes, ignored (stays 0).\n"
+        "xalloc: option \"memory_limit_hard\" in XALLOC_CONF: \"0x100\" is not in "
         "0..9223372036854775807 bytes, ignored (stays 0).\n");
+}
+
+static void
+limits_that_are_no_sizes_are_one_line(void **state)
+{
+    static const char *const names[] = {"memory_limit_soft", "memory_limit_hard"};
+    static const char *const values[] = {
+        "lots", "-1", "-9223372036854775809", "", "1Q", "1.5G", "99999999999999999999", "8388608T"};
+
+    (void)state;
+    if (xa_child_is_instrumented()) {
+        print_message("skipped: an instrumented malloc has no limits\n");
+        skip();
+    }
+    for (size_t i = 0; i < 2 * sizeof(values) / sizeof(values[0]); i++) {
+        const char *name = names[i % 2];
+        const char *value = values[i / 2];
+        char settings[128];
+        char line[256];
+
+        snprintf(settings, sizeof(settings), "XALLOC_CONF=%s:%s", name, value);
+        snprintf(line, sizeof(line),
+            "xalloc: option \"%s\" in XALLOC_CONF: \"%s\" is not in 0..9223372036854775807 bytes, "
+            "ignored (stays 0).\n",
+            name, value);
+        expect_line(settings, line);
+    }
 }
 
 /* All threads run out together, many times; nobody hangs, and it is there again. */
@@ -297,49 +332,6 @@ threads_share_the_hard_limit(void **state)
     expect_success("share", "XALLOC_CONF=memory_limit_hard:64M");
 }
 
-/* Use enough for the purging thread to come, and give it time to look. */
-static int
-wake_purger(void)
-{
-    struct block *chain = NULL;
-
-    take_until_none(&chain, 100000, 32 * MIB);
-    free_chain(&chain);
-    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
-    return 0;
-}
-
-static void
-expect_purger_says(const char *watch, const char *line)
-{
-    static struct xa_child_result result;
-    const char *arguments[] = {NULL, "purger", NULL};
-    const char *environment[] = {"XALLOC_CONF", watch, NULL};
-    struct xa_child_command command = {.arguments = arguments, .environment = environment};
-
-    xa_child_run(&result, CHILD_SECONDS, &command);
-    assert_int_equal(result.exit_code, 0);
-    assert_string_equal(result.errors, line);
-}
-
-static void
-a_pressure_file_that_is_none_is_one_line(void **state)
-{
-    (void)state;
-    if (xa_child_is_instrumented()) {
-        print_message("skipped: an instrumented malloc has no purging thread\n");
-        skip();
-    }
-    expect_purger_says("MEMORY_PRESSURE_WATCH", "");
-    expect_purger_says("MEMORY_PRESSURE_WATCH=/dev/null", "");
-    expect_purger_says("MEMORY_PRESSURE_WATCH=/nowhere/at/all",
-        "xalloc: MEMORY_PRESSURE_WATCH: \"/nowhere/at/all\" cannot be read as a pressure file, "
-        "ignored. Name one such as /proc/pressure/memory.\n");
-    expect_purger_says("MEMORY_PRESSURE_WATCH=/proc/self/status",
-        "xalloc: MEMORY_PRESSURE_WATCH: \"/proc/self/status\" cannot be read as a pressure file, "
-        "ignored. Name one such as /proc/pressure/memory.\n");
-}
-
 static int
 run_mode(const char *mode)
 {
@@ -357,9 +349,7 @@ run_mode(const char *mode)
         return purge_harder();
     if (strcmp(mode, "share") == 0)
         return share();
-    if (strcmp(mode, "purger") == 0)
-        return wake_purger();
-    return strcmp(mode, "nothing") == 0 ? 0 : 2;
+    return 2;
 }
 
 int
@@ -371,8 +361,8 @@ main(int argc, char **argv)
         cmocka_unit_test(limits_can_be_set_while_the_program_runs),
         cmocka_unit_test(beyond_the_soft_limit_nothing_unused_stays),
         cmocka_unit_test(impossible_limits_are_one_line),
+        cmocka_unit_test(limits_that_are_no_sizes_are_one_line),
         cmocka_unit_test(threads_share_the_hard_limit),
-        cmocka_unit_test(a_pressure_file_that_is_none_is_one_line),
     };
 
     if (argc == 2)

@@ -19,6 +19,7 @@ enum {
     THREADS_MAX = 1024,
     WRITTEN_BYTES = 16,
     SEED_STEPS = 8,
+    LINE_BYTES = 64,
 };
 
 /* What one slice took. */
@@ -76,8 +77,13 @@ void
 workload_touch_pages(void *object, size_t from_bytes, size_t size_bytes)
 {
     char *bytes = object;
-    for (size_t i = from_bytes; i + sizeof(long) <= size_bytes; i += WORKLOAD_PAGE_BYTES)
-        *(volatile long *)(bytes + i) = (long)i;
+    size_t line = 0;
+    for (size_t i = from_bytes; i + sizeof(long) <= size_bytes; i += WORKLOAD_PAGE_BYTES) {
+        /* Each page in another line, or all the words would compete for one set of the cache. */
+        size_t at = i + line;
+        *(volatile long *)(bytes + (at + sizeof(long) <= size_bytes ? at : i)) = (long)i;
+        line = (line + LINE_BYTES) % WORKLOAD_PAGE_BYTES;
+    }
 }
 
 static void *

@@ -124,14 +124,25 @@ clock_ns(clockid_t clock)
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
+/* Of all threads, and of the children that were waited for. */
+static double
+processor_ns(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    double seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec);
+    double microseconds = (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID) + seconds * 1e9 + microseconds * 1e3;
+}
+
 static struct slice_cost
 time_slice(const struct workload_case *workload, struct workload_run *run)
 {
     double start_ns = clock_ns(CLOCK_MONOTONIC);
-    double cpu_start_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    double cpu_start_ns = processor_ns();
     size_t operations = workload->slice(run);
     struct slice_cost cost = {
-        .cpu_ns = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_start_ns) / (double)operations,
+        .cpu_ns = (processor_ns() - cpu_start_ns) / (double)operations,
         .ns = (clock_ns(CLOCK_MONOTONIC) - start_ns) / (double)operations,
     };
     if (workload->restore != NULL)

@@ -9,8 +9,9 @@
  *   PROGRAM CASE [PARAMETER [PERCENT]]
  *
  * PARAMETER is the case's own (a size, a number of threads ...), PERCENT shortens the work.  One line
- * of TSV is printed: nanoseconds an operation; processor nanoseconds an operation, of all threads;
- * minor page faults of all timed slices; peak resident KiB; and the file that malloc came from.
+ * of TSV is printed: nanoseconds an operation; processor nanoseconds an operation, of all threads
+ * and children; minor page faults of all timed slices; peak resident KiB; and the file that malloc
+ * came from.
  *
  * The programs contain no allocator knowledge: preload one, or none for the C library's.  What the
  * harness needs for itself is mapped, so that it is not in the figures.

@@ -89,7 +89,7 @@ WORKLOADS = (
     *handovers(),
     Workload("pareto-1", "sizes of a Pareto distribution, 1 thread", "pareto", "mix", 1),
     Workload("pareto-n", "the same, a thread for each processor, at least 2", "pareto", "mix",
-             max(PROCESSORS, 2)),
+             max(min(PROCESSORS, 128), 2)),
     Workload("phases", "rise and fall, survivors of gone threads", "phases", "generations", 4),
     Workload("sharing-active", "false sharing: own objects", "sharing", "active",
              max(min(PROCESSORS, 16), 2)),

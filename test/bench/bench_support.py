@@ -1,10 +1,11 @@
-"""What compare, footprint and instructions share.
+"""What suite, curve, footprint, instructions and memory share.
 
-Finding the allocators, compiling the small C programs beside this file, running a program with
-a preload, and printing tables.  Python's standard library only.
+Finding the allocators, compiling the C and C++ programs beside this file and in workloads/, running
+a program with a preload, printing tables and drawing.  Python's standard library only.
 """
 
 import glob
+import math
 import os
 import shutil
 import statistics
@@ -13,6 +14,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+WORKLOADS = os.path.join(HERE, "workloads")
 SOURCE_TOP = os.path.dirname(os.path.dirname(HERE))
 LIBRARY = "libxalloc.so"
 
@@ -99,7 +101,7 @@ def parse_allocators(arguments, only=None):
 
 
 class Programs:
-    """The C programs beside this file, compiled into a directory that goes away again."""
+    """Compiled programs, in a directory that goes away again."""
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="xalloc-bench-")
@@ -111,14 +113,34 @@ class Programs:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def build(self, name):
-        """Compile NAME.c; without built-ins, or the compiler drops malloc and free pairs."""
-        compiler = os.environ.get("CC", "cc").split()
+        """Compile NAME.c beside this file."""
+        return self._compile([os.path.join(HERE, name + ".c")], name)
+
+    def build_workload(self, name):
+        """Compile a program of workloads/ together with what they share."""
+        common = os.path.join(self.directory, "workload.o")
+        if not os.path.exists(common):
+            self._compile(["-c", os.path.join(WORKLOADS, "workload.c")], "workload.o")
+        source = os.path.join(WORKLOADS, name + ".c")
+        if not os.path.exists(source):
+            source = os.path.join(WORKLOADS, name + ".cc")
+        return self._compile([source, common], name)
+
+    def _compile(self, arguments, name):
+        """Without built-ins, or the compiler drops pairs of malloc and free."""
+        if arguments[0].endswith(".cc"):
+            compiler = os.environ.get("CXX", "c++").split() + ["-std=c++17"]
+        else:
+            compiler = os.environ.get("CC", "cc").split() + ["-std=gnu11"]
         output = os.path.join(self.directory, name)
-        source = os.path.join(HERE, name + ".c")
-        command = compiler + ["-std=gnu11", "-O2", "-fno-builtin", source, "-o", output, "-ldl"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        libraries = [] if "-c" in arguments else ["-pthread", "-ldl", "-lm"]
+        command = [*compiler, "-O2", "-fno-builtin", *arguments, "-o", output, *libraries]
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise BenchError(f"{compiler[0]} is missing") from error
         if result.returncode != 0:
-            raise BenchError(f"cannot compile {source}:\n{result.stderr}")
+            raise BenchError(f"cannot compile {name}:\n{result.stderr}")
         return output
 
 
@@ -134,12 +156,16 @@ def environment_for(library):
     return environment
 
 
-def run_line(command, library):
+def run_line(command, library, limit_seconds=None):
     """Run a program that prints one TSV line whose last field is the file of its malloc."""
-    result = subprocess.run(
-        command, env=environment_for(library), capture_output=True, text=True, check=False
-    )
     shown = " ".join(command)
+    try:
+        result = subprocess.run(
+            command, env=environment_for(library), capture_output=True, text=True, check=False,
+            timeout=limit_seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{shown} with {library or 'the C library'} took too long") from error
     if result.returncode != 0:
         raise BenchError(
             f"{shown} with {library or 'the C library'} ended with {result.returncode}: "
@@ -171,6 +197,12 @@ def quartiles(values):
     return low, middle, high
 
 
+def geometric_mean(values):
+    """None of nothing."""
+    values = list(values)
+    return math.exp(sum(math.log(value) for value in values) / len(values)) if values else None
+
+
 def print_table(headings, rows, left_columns=1):
     """Columns as wide as they need to be; the first ones flush left, the rest flush right."""
     lines = [list(headings)] + [[str(cell) for cell in row] for row in rows]
@@ -189,3 +221,19 @@ def write_tsv(path, headings, rows):
     with open(path, "w", encoding="utf-8") as file:
         for line in [headings, *rows]:
             file.write("\t".join(str(cell) for cell in line) + "\n")
+
+
+def draw(program, script, arguments, picture_path):
+    """A picture by a script that needs matplotlib; the system's Python may have it if ours has not.
+
+    True if it was drawn; otherwise a line says how to have it drawn later.
+    """
+    command = [os.path.join(HERE, script), *arguments, picture_path]
+    for python in (sys.executable, "/usr/bin/python3"):
+        probe = subprocess.run([python, "-c", "import matplotlib"], capture_output=True,
+                               check=False)
+        if probe.returncode == 0:
+            return subprocess.run([python, *command], check=False).returncode == 0
+    print(f"{program}: nothing is drawn: no matplotlib (package python3-matplotlib); later: "
+          f"test/bench/{script} {' '.join([*arguments, picture_path])}", file=sys.stderr)
+    return False

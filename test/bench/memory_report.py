@@ -1,17 +1,9 @@
 """What comes out of the long-run scenarios: a table of ratios, files, a picture, a verdict."""
 
-import math
 import os
-import subprocess
-import sys
 
 import bench_support as support
 from memory_scenarios import Result, run_scenarios
-
-
-def geometric_mean(values):
-    values = list(values)
-    return math.exp(sum(math.log(value) for value in values) / len(values)) if values else None
 
 
 class Comparison:
@@ -38,7 +30,7 @@ class Comparison:
 
     def mean_ratios(self, name, base, figure):
         found = (self.ratio(scenario, name, base, figure) for scenario in self.scenarios)
-        return geometric_mean(ratio for ratio in found if ratio is not None)
+        return support.geometric_mean(ratio for ratio in found if ratio is not None)
 
 
 def mib(kib):
@@ -121,21 +113,6 @@ def write_results(comparison, options):
     return samples_path
 
 
-def draw(samples_path, picture_path):
-    """memory_plot needs matplotlib: the system's Python may have it where this one has not."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        probe = subprocess.run([python, "-c", "import matplotlib"], capture_output=True,
-                               check=False)
-        if probe.returncode == 0:
-            drawn = subprocess.run([python, os.path.join(support.HERE, "memory_plot"),
-                                    samples_path, picture_path], check=False)
-            if drawn.returncode == 0:
-                print(f"resident size over time: {picture_path}")
-            return
-    print("memory: nothing is drawn: no matplotlib (package python3-matplotlib); later: "
-          f"test/bench/memory_plot {samples_path} {picture_path}", file=sys.stderr)
-
-
 def run_long(options, allocators, classes):
     """Run, print, write and draw; returns what xalloc misses, a sentence each."""
     results, tried = run_scenarios(options, allocators, classes)
@@ -143,5 +120,7 @@ def run_long(options, allocators, classes):
         return [f"{scenario.name}: failed" for scenario in tried]
     comparison = Comparison(results, tried, allocators)
     support.print_table(HEADINGS, list(table_lines(comparison)), 2)
-    draw(write_results(comparison, options), os.path.join(options.output, "memory.svg"))
+    picture_path = os.path.join(options.output, "memory.svg")
+    if support.draw("memory", "memory_plot", [write_results(comparison, options)], picture_path):
+        print(f"resident size over time: {picture_path}")
     return list(missed_by_xalloc(comparison, options)) if "xalloc" in allocators else []

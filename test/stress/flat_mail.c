@@ -136,7 +136,7 @@ is_active(const struct xa_flat_worker *worker, unsigned percent)
 }
 
 /*
- * Measured on 2026-11-20: 1.81 to 1.95; 1.57 to 1.79 in a short run.  (jemalloc: 8.6, glibc: 6.7.)
+ * Measured on 2026-11-20: 1.77 to 1.90; 1.57 to 1.79 in a short run.  (jemalloc: 8.6, glibc: 6.7.)
  */
 const struct xa_flat_pattern xa_flat_mail = {
     .name = "mail",

@@ -176,7 +176,7 @@ is_active(const struct xa_flat_worker *worker, unsigned percent)
 }
 
 /*
- * Measured on 2026-11-20: 2.01 to 2.03; 4.2 to 4.7 in a short run.  What survives a request is spread
+ * Measured on 2026-11-20: 2.01 to 2.03; 4.4 to 4.8 in a short run.  What survives a request is spread
  * over slabs that were full of strings a moment ago: two in five slots of the small classes are in
  * use.  The peers are in the same case: jemalloc 2.06, glibc 2.5.
  */

@@ -56,7 +56,7 @@ enum {
     EARLY = 5,
     LATE = MINUTES - PERIOD,
     GROWTH_PERCENT_MAX = 5,
-    SHORT_GROWTH_PERCENT_MAX = 20,
+    SHORT_GROWTH_PERCENT_MAX = 30,
     SECONDS_DEFAULT = 8,
     DECAY_MS = 1000, /* xalloc's own default, and jemalloc's */
     JEMALLOC_DECAY_MS = 10000,

@@ -2,7 +2,7 @@
  * allocate.c - see allocate.h.
  *
  *   up to 64 KiB       a slot of a slab, through the thread's cache
- *   up to 2 MiB        a run of granules
+ *   up to 2 MiB        a run of granules, from the thread's stock if it has one
  *   beyond             a mapping
  *
  * If memory runs out, everything that xalloc itself holds back is given to the host
@@ -28,6 +28,7 @@
 #include "page/huge.h"
 #include "page/limit.h"
 #include "thread/background.h"
+#include "thread/large_stock.h"
 #include "thread/thread_cache.h"
 
 enum { JUNK_NEW = 0xa5 };
@@ -54,6 +55,18 @@ small(struct xa_thread_state *state, unsigned size_class, size_t size)
     return xa_arena_take(arena, size_class, &object, 1) == 1 ? object : NULL;
 }
 
+static void *
+large(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
+{
+    if (state != NULL && request->alignment <= XA_GRANULE_BYTES) {
+        void *object = xa_large_stock_take(state, request->size);
+        if (object != NULL)
+            return object;
+    }
+    return xa_large_take(state == NULL ? xa_arena_at(0) : state->arena, request->size,
+        request->alignment, is_zeroed);
+}
+
 /* One try.  `*is_zeroed` on success: the memory reads as zeros. */
 static void *
 try(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
@@ -63,8 +76,7 @@ try(struct xa_thread_state *state, const struct request *request, bool *is_zeroe
     if (size_class != XA_CLASS_NONE)
         return small(state, size_class, request->size);
     if (request->size <= XA_LARGE_MAX_BYTES && request->alignment <= XA_CHUNK_BYTES / 2)
-        return xa_large_take(state == NULL ? xa_arena_at(0) : state->arena, request->size,
-            request->alignment, is_zeroed);
+        return large(state, request, is_zeroed);
     return xa_huge_take(request->size, request->alignment, is_zeroed);
 }
 

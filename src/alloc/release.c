@@ -18,6 +18,7 @@
 #include "config/options.h"
 #include "os/message.h"
 #include "page/huge.h"
+#include "thread/large_stock.h"
 #include "thread/thread_cache.h"
 
 enum { JUNK_FREED = 0x5a };
@@ -47,7 +48,9 @@ verdict_by_region(uintptr_t address)
     unsigned bit = (unsigned)(granule % XA_CHUNK_GRANULES);
     if (bit >= chunk->mapped_granules)
         return FOREIGN;
-    return xa_bitmap_has(&chunk->free, bit) ? ALREADY_FREE : INSIDE;
+    bool is_retired =
+        address % XA_GRANULE_BYTES == 0 && chunk->records[bit].kind == XA_EXTENT_RETIRED;
+    return is_retired || xa_bitmap_has(&chunk->free, bit) ? ALREADY_FREE : INSIDE;
 }
 
 static enum verdict
@@ -115,10 +118,10 @@ free_whole(void *pointer, unsigned size_class)
         return;
     if (xa_page_map_take_class(xa_page_map_granule_of(address)) != size_class)
         complain("free", pointer, ALREADY_FREE);
-    else if (size_class == XA_CLASS_LARGE)
-        xa_large_return(address);
-    else
+    else if (size_class == XA_CLASS_HUGE)
         xa_huge_return(xa_huge_of(address));
+    else if (state == NULL || !xa_large_stock_put(state, address))
+        xa_large_return(address);
     xa_start_leave(state);
 }
 

@@ -36,13 +36,21 @@ without_copy(void *pointer, size_t usable, size_t size)
     return xa_resize_fits(usable, size) ? pointer : NULL;
 }
 
-void *
-xa_resize(void *pointer, size_t size)
+static void *
+copy(void *pointer, size_t usable, size_t size)
 {
-    size_t usable = xa_release_usable_bytes(pointer, "realloc");
-    /* NULL has no bytes either; that is said for clang-tidy, which does not see it. */
-    if (usable == 0 || pointer == NULL)
+    void *object = xa_fast_malloc(size);
+    if (object == NULL)
         return NULL;
+    memcpy(object, pointer, size < usable ? size : usable);
+    xa_fast_free(pointer);
+    return object;
+}
+
+/* Large runs and mappings: in place if possible. */
+static void *
+resize_whole(void *pointer, size_t usable, size_t size)
+{
     struct xa_thread_state *state;
     if (!xa_start_enter(&state))
         return NULL;
@@ -50,12 +58,19 @@ xa_resize(void *pointer, size_t size)
     xa_start_leave(state);
     if (xa_limit_has_news())
         xa_allocate_answer_limit();
-    if (same != NULL)
-        return same;
-    void *object = xa_fast_malloc(size);
-    if (object == NULL)
+    return same != NULL ? same : copy(pointer, usable, size);
+}
+
+void *
+xa_resize(void *pointer, size_t size)
+{
+    size_t small = xa_fast_small_bytes(pointer);
+    /* Whether a small object stays is a matter of its class alone. */
+    if (XA_LIKELY(small != 0))
+        return xa_resize_fits(small, size) ? pointer : copy(pointer, small, size);
+    size_t usable = xa_release_usable_bytes(pointer, "realloc");
+    /* NULL has no bytes either; that is said for clang-tidy, which does not see it. */
+    if (usable == 0 || pointer == NULL)
         return NULL;
-    memcpy(object, pointer, size < usable ? size : usable);
-    xa_fast_free(pointer);
-    return object;
+    return resize_whole(pointer, usable, size);
 }

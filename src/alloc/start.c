@@ -28,6 +28,7 @@
 #include "page/limit.h"
 #include "thread/background.h"
 #include "thread/cache_purge.h"
+#include "thread/large_stock.h"
 #include "thread/pressure.h"
 #include "thread/thread_cache.h"
 
@@ -128,6 +129,8 @@ apply_options(void)
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
             if (xa_size_class_table[c].object_bytes <= xa_options.thread_cache_max_bytes)
                 xa_start_cached_class_max = c;
+    bool has_stock = xa_start_cached_class_max == XA_SMALL_CLASSES;
+    xa_large_stock_max_bytes = has_stock ? xa_options.thread_cache_max_bytes : 0;
     xa_arena_set_limit(arena_count());
 }
 

@@ -308,10 +308,13 @@ xa_arena_put_magazine(struct xa_arena *arena, unsigned size_class, struct xa_mag
 
 /* Free everything that waits in a bin's depot and reserve. */
 static void
-empty_depot(struct xa_bin *bin, unsigned size_class)
+empty_depot(struct xa_arena *arena, unsigned size_class)
 {
+    struct xa_bin *bin = &arena->bins[size_class];
     if (xa_depot_objects(&bin->depot) == 0 && !xa_bin_has_magazine(bin))
         return;
+    /* It has been used, but by another thread: this one has not seen yet that it is ready. */
+    bin = bin_of(arena, size_class);
     xa_lock_lock(&bin->lock);
     struct xa_magazine *list = xa_bin_trim_reserve(bin, 0);
     xa_lock_unlock(&bin->lock);
@@ -355,7 +358,7 @@ empty_if_idle(struct xa_arena *arena, unsigned size_class)
     bool is_idle = seen == bin->seen;
     bin->seen = seen;
     if (is_idle && magazines != 0)
-        empty_depot(bin, size_class);
+        empty_depot(arena, size_class);
     if (is_idle)
         release_kept(arena, size_class);
     return magazines == 0 || is_idle;
@@ -396,7 +399,7 @@ xa_arena_trim_until(size_t keep_bytes, uint64_t deadline_ms)
     for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
         for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
             if (!is_past(deadline_ms))
-                empty_depot(&xa_arena_at(i)->bins[c], c);
+                empty_depot(xa_arena_at(i), c);
     for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
         for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
             release_kept(xa_arena_at(i), c);

@@ -8,8 +8,8 @@
 
 #include "base/assert.h"
 
-static unsigned
-granules_for(size_t bytes)
+unsigned
+xa_large_granules(size_t bytes)
 {
     size_t unit = (size_t)xa_page_heap_unit() * XA_GRANULE_BYTES;
     return (unsigned)(xa_bits_align_up(bytes, unit) / XA_GRANULE_BYTES);
@@ -26,7 +26,7 @@ count(struct xa_page_heap *heap, size_t objects, size_t allocations)
 void *
 xa_large_take(struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_zeroed)
 {
-    unsigned granules = granules_for(bytes);
+    unsigned granules = xa_large_granules(bytes);
     unsigned step = alignment <= XA_GRANULE_BYTES ? 1 : (unsigned)(alignment / XA_GRANULE_BYTES);
     uint32_t granule = xa_page_heap_take(&arena->heap, XA_RUN_FOR_LARGE, granules, step, is_zeroed);
     if (granule == XA_GRANULE_NONE)
@@ -39,6 +39,22 @@ xa_large_take(struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_z
     };
     xa_page_map_set_class(granule, 1, XA_CLASS_LARGE);
     count(&arena->heap, 1, 1);
+    return (void *)xa_page_map_address_of(granule);
+}
+
+void
+xa_large_retire(uintptr_t address)
+{
+    xa_page_map_record(xa_page_map_granule_of(address))->kind = XA_EXTENT_RETIRED;
+}
+
+void *
+xa_large_reuse(uint32_t granule, size_t bytes)
+{
+    struct xa_extent *record = xa_page_map_record(granule);
+    record->kind = XA_EXTENT_LARGE;
+    record->as.large.bytes = bytes;
+    xa_page_map_set_class(granule, 1, XA_CLASS_LARGE);
     return (void *)xa_page_map_address_of(granule);
 }
 
@@ -67,7 +83,7 @@ xa_large_resize(uintptr_t address, size_t bytes)
     uint32_t granule = (uint32_t)xa_page_map_granule_of(address);
     struct xa_extent *record = xa_page_map_record(granule);
     struct xa_page_heap *heap = &xa_arena_at(record->arena)->heap;
-    unsigned granules = record->granules, wanted = granules_for(bytes);
+    unsigned granules = record->granules, wanted = xa_large_granules(bytes);
     if (wanted > XA_RUN_MAX_GRANULES)
         return false;
     if (wanted > granules && !xa_page_heap_extend(heap, granule, granules, wanted))

@@ -15,8 +15,17 @@
 XA_MUST_USE void *xa_large_take(
     struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_zeroed);
 
-/* Free an object whose class the caller has taken from the page map. */
+/* Free an object whose class the caller has taken from the page map, retired or not. */
 void xa_large_return(uintptr_t address);
+
+/* The same, but its granules stay out, for whoever keeps them. */
+void xa_large_retire(uintptr_t address);
+
+/* A retired object, by its first granule, is a live one of `bytes` again; not more than it had. */
+XA_MUST_USE void *xa_large_reuse(uint32_t granule, size_t bytes);
+
+/* Granules of an object of `bytes`. */
+unsigned xa_large_granules(size_t bytes);
 
 /* Bytes that the program may use. */
 size_t xa_large_usable_bytes(uintptr_t address);

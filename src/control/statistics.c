@@ -7,7 +7,7 @@
 #include "os/os.h"
 #include "page/huge.h"
 #include "page/window.h"
-#include "thread/thread_state.h"
+#include "thread/large_stock.h"
 
 static size_t
 load(const _Atomic size_t *counter)
@@ -66,7 +66,18 @@ gather_threads(struct xa_statistics *s)
             s->classes[c].cached += objects;
             s->thread_cached += objects * xa_size_class_table[c].object_bytes;
         }
+        size_t bytes;
+        s->stocked_objects += xa_large_stock_objects(state, &bytes);
+        s->stocked += bytes;
     }
+    s->thread_cached += s->stocked;
+}
+
+/* Not below 0: the figures are of different moments. */
+static size_t
+subtract(size_t from, size_t what)
+{
+    return from > what ? from - what : 0;
 }
 
 static size_t
@@ -96,7 +107,7 @@ sum_up_classes(struct xa_statistics *s)
         const struct xa_size_class *row = &xa_size_class_table[c];
         size_t taken = load(&class->totals.taken_slots);
         class->slabs = load(&class->totals.slabs);
-        class->live = taken > class->cached ? taken - class->cached : 0;
+        class->live = subtract(taken, class->cached);
         s->live_objects += class->live;
         s->small += class->live * row->object_bytes;
         s->cached += class->cached * row->object_bytes;
@@ -138,21 +149,22 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     size_t huge = load(&xa_huge_counters.live_bytes);
     size_t kept = load(&xa_huge_counters.kept_bytes);
     size_t kept_dirty = load(&xa_huge_counters.kept_dirty_bytes);
-    s->large = load(&s->heaps.large_bytes) + huge;
-    s->large_objects = load(&s->heaps.large_objects);
+    /* What threads have stocked is not live, though the heaps count it. */
+    s->large = subtract(load(&s->heaps.large_bytes), s->stocked) + huge;
+    s->large_objects = subtract(load(&s->heaps.large_objects), s->stocked_objects);
     s->huge_objects = load(&xa_huge_counters.live_objects);
     s->large_allocations = load(&s->heaps.large_allocations);
     s->huge_allocations = load(&xa_huge_counters.allocations);
     s->live_objects += s->large_objects + s->huge_objects;
+    s->cached += s->stocked;
     s->allocated = s->small + s->large;
     s->active = load(&s->heaps.active_bytes) + huge;
     s->dirty = load(&s->heaps.dirty_bytes) + kept_dirty;
     s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map.limit);
     s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
     size_t used = s->active + s->dirty + s->metadata;
-    s->retained = s->mapped > used ? s->mapped - used : 0;
-    s->external_fragmentation =
-        permille(s->active > s->allocated ? s->active - s->allocated : 0, s->active);
+    s->retained = subtract(s->mapped, used);
+    s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
     if (depth == XA_STATISTICS_WITH_RESIDENT)
         s->resident = resident_bytes();
 }

@@ -34,6 +34,7 @@ struct xa_statistics {
     size_t large;         /* allocated in runs and mappings */
     size_t cached;        /* free objects in thread caches, depots and reserves */
     size_t thread_cached; /* those in thread caches */
+    size_t stocked;       /* of these, large objects */
     size_t free_slots;    /* in slabs, in no cache */
     size_t tails;         /* ends of slabs that are no slot */
     size_t lost;          /* objects set aside by forks */
@@ -44,6 +45,7 @@ struct xa_statistics {
     size_t live_objects;
     size_t large_objects; /* live runs */
     size_t huge_objects;  /* live mappings */
+    size_t stocked_objects;
     size_t large_allocations;
     size_t huge_allocations;
     size_t threads;

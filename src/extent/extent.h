@@ -41,6 +41,7 @@ enum xa_extent_kind {
     XA_EXTENT_NONE,
     XA_EXTENT_SLAB,
     XA_EXTENT_LARGE,
+    XA_EXTENT_RETIRED, /* large, freed, and kept by a thread */
     XA_EXTENT_TAIL,
 };
 
@@ -104,7 +105,7 @@ struct xa_huge {
     _Atomic size_t bytes; /* mapped, from the first slot's start; changed by the object's owner */
     size_t asked_bytes;   /* as the program asked */
     struct xa_huge *next_kept; /* [h] on the list of freed mappings that are kept */
-    uint64_t freed_ms;         /* [h] when */
+    uint64_t freed_ms;         /* [h] when; 0: nobody has looked since */
     bool is_zeroed;            /* [h] the kept mapping reads as zeros */
     bool is_stuck;             /* [h] the host would neither unmap nor empty it */
 };

@@ -5,7 +5,9 @@
  * what remains of its last slot is address space only.  A freed mapping is kept
  * for the decay time, so that a program which frees and allocates 10 MiB in a loop
  * pays neither system calls nor page faults; the stock is bounded by number and
- * by bytes, and whatever is older than the decay time is unmapped.
+ * by bytes, and whatever is older than the decay time is unmapped.  Its age is counted
+ * from the first look at it, as looking at the clock is a system call: by the purging
+ * thread, or without it at every few frees.
  *
  * Growing takes place in the slots behind the object while they last, and else by
  * moving its pages to a place with twice the slots: addresses are plenty, so most
@@ -13,7 +15,7 @@
  *
  * The limit counts live mappings and kept ones, but for those that were emptied.
  *
- * Locking: the stock has a lock; system calls are made without it.  A live object
+ * Locking: the stock and the counters have a lock; system calls are made without it.  A live object
  * belongs to the thread that frees or resizes it: there is only one, since it took
  * the object's class out of the page map (free) or the program says so (realloc).
  */
@@ -33,7 +35,10 @@ enum {
     PLACE_TRIES = 1000,
     FIT_FRACTION = 8, /* a kept mapping may be this part larger than asked */
     SLOTS_KEPT_FRACTION = 4,
-    KEPT_MAX_AUTO_BYTES = 256 * 1024 * 1024,
+    /* Without an option: this and a part of what is live, as in page heaps. */
+    KEPT_MAX_AUTO_BYTES = 64 * 1024 * 1024,
+    KEPT_MAX_AUTO_FRACTION = 4,
+    FREES_PER_LOOK = 8,
 };
 
 struct xa_huge_counters xa_huge_counters;
@@ -45,17 +50,35 @@ static struct {
 } stock = {.lock.rank = XA_LOCK_RANK_HUGE};
 
 static void
-add(_Atomic size_t *counter, size_t amount)
+add(_Atomic size_t *counter, size_t amount) XA_REQUIRES(stock.lock)
 {
-    /* A figure for people, ordered with nothing. */
-    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+    /* Written under the lock only: a plain sum, atomic for those who read without it. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+        memory_order_relaxed);
+}
+
+/* An object of `bytes` is the program's now. */
+static void
+note_live(size_t bytes) XA_REQUIRES(stock.lock)
+{
+    add(&xa_huge_counters.live_bytes, bytes);
+    add(&xa_huge_counters.live_objects, 1);
+    add(&xa_huge_counters.allocations, 1);
 }
 
 static void
-note_kept(const struct xa_huge *huge, bool is_kept)
+note_freed(size_t bytes) XA_REQUIRES(stock.lock)
+{
+    add(&xa_huge_counters.live_bytes, -bytes);
+    add(&xa_huge_counters.live_objects, (size_t)-1);
+}
+
+static void
+note_kept(const struct xa_huge *huge, bool is_kept) XA_REQUIRES(stock.lock)
 {
     size_t bytes = is_kept ? huge->bytes : -huge->bytes;
     add(&xa_huge_counters.kept_bytes, bytes);
+    add(&xa_huge_counters.kept_objects, is_kept ? 1 : (size_t)-1);
     if (!huge->is_zeroed)
         add(&xa_huge_counters.kept_dirty_bytes, bytes);
 }
@@ -90,8 +113,10 @@ take_kept(size_t bytes, size_t alignment)
         if (fits && (best == NULL || huge->bytes < (*best)->bytes))
             best = link;
     }
-    if (best != NULL)
+    if (best != NULL) {
         found = unlink(best);
+        note_live(found->bytes);
+    }
     xa_lock_unlock(&stock.lock);
     return found;
 }
@@ -153,14 +178,22 @@ make(size_t bytes, size_t alignment)
     huge->bytes = bytes;
     huge->is_zeroed = true;
     publish(huge);
+    xa_lock_lock(&stock.lock);
+    note_live(bytes);
+    xa_lock_unlock(&stock.lock);
     return huge;
 }
 
+/* A live mapping that was freed, or one that could not be given back, goes to the stock. */
+enum keep_what { KEEP_LIVE, KEEP_STUCK };
+
 static void
-keep(struct xa_huge *huge)
+keep(struct xa_huge *huge, enum keep_what what)
 {
-    huge->freed_ms = xa_os_now_ms();
+    huge->freed_ms = 0;
     xa_lock_lock(&stock.lock);
+    if (what == KEEP_LIVE)
+        note_freed(huge->bytes);
     huge->next_kept = stock.kept;
     /* A forked child may find any prefix of this: the list stays whole. */
     atomic_signal_fence(memory_order_release);
@@ -179,7 +212,7 @@ find(size_t bytes, size_t alignment)
         return make(bytes, alignment);
     /* It was emptied: its pages will be taken afresh. */
     if (huge->is_zeroed && !xa_limit_take(huge->bytes)) {
-        keep(huge);
+        keep(huge, KEEP_LIVE);
         return NULL;
     }
     return huge;
@@ -198,9 +231,6 @@ xa_huge_take(size_t bytes, size_t alignment, bool *is_zeroed)
         return NULL;
     *is_zeroed = huge->is_zeroed;
     huge->asked_bytes = asked;
-    add(&xa_huge_counters.live_bytes, huge->bytes);
-    add(&xa_huge_counters.live_objects, 1);
-    add(&xa_huge_counters.allocations, 1);
     xa_page_map_set_class((size_t)huge->region.slot * XA_CHUNK_GRANULES, 1, XA_CLASS_HUGE);
     return (void *)xa_window_address(huge->region.slot);
 }
@@ -231,7 +261,7 @@ let_go(struct xa_huge *huge)
     if (huge->is_zeroed)
         xa_limit_give(counted);
     huge->is_stuck = true;
-    keep(huge);
+    keep(huge, KEEP_STUCK);
     return 0;
 }
 
@@ -239,22 +269,46 @@ static size_t
 kept_bound(void)
 {
     size_t wanted = atomic_load_explicit(&xa_page_heap_dirty_max_bytes, memory_order_relaxed);
-    return wanted != 0 ? wanted : KEPT_MAX_AUTO_BYTES;
+    if (wanted != 0)
+        return wanted;
+    return KEPT_MAX_AUTO_BYTES +
+        atomic_load_explicit(&xa_huge_counters.live_bytes, memory_order_relaxed) /
+        KEPT_MAX_AUTO_FRACTION;
+}
+
+/* Something was kept: true if the stock has to be looked through now. */
+static bool
+is_time_to_look(void)
+{
+    static _Atomic uint32_t frees;
+    /* Figures of the moment: if another thread changes them it looks itself. */
+    if (atomic_load_explicit(&xa_huge_counters.kept_objects, memory_order_relaxed) > KEPT_MAX ||
+        atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed) > kept_bound())
+        return true;
+    if (atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed))
+        return false;
+    /* A lost count does not matter. */
+    uint32_t count = atomic_load_explicit(&frees, memory_order_relaxed);
+    atomic_store_explicit(&frees, count + 1, memory_order_relaxed);
+    return count % FREES_PER_LOOK == 0;
 }
 
 void
 xa_huge_return(struct xa_huge *huge)
 {
-    add(&xa_huge_counters.live_bytes, -huge->bytes);
-    add(&xa_huge_counters.live_objects, (size_t)-1);
     huge->is_zeroed = huge->is_stuck = false;
     bool at_once = xa_page_heap_decay_ms() == 0 || xa_limit_is_over_soft();
     if (at_once || huge->bytes > kept_bound()) {
+        xa_lock_lock(&stock.lock);
+        note_freed(huge->bytes);
+        xa_lock_unlock(&stock.lock);
         (void)let_go(huge);
         return;
     }
-    keep(huge);
-    (void)xa_huge_purge(XA_HUGE_DECAYED);
+    keep(huge, KEEP_LIVE);
+    xa_page_heap_note_news();
+    if (is_time_to_look())
+        (void)xa_huge_purge(XA_HUGE_DECAYED);
 }
 
 struct xa_huge *
@@ -265,8 +319,10 @@ xa_huge_of(uintptr_t address)
 }
 
 static bool
-is_due(const struct xa_huge *huge, uint64_t now, size_t bytes_before, size_t rank)
+is_due(struct xa_huge *huge, uint64_t now, size_t bytes_before, size_t rank) XA_REQUIRES(stock.lock)
 {
+    if (huge->freed_ms == 0)
+        huge->freed_ms = now;
     if (rank >= KEPT_MAX || bytes_before + huge->bytes > kept_bound())
         return true;
     int64_t decay = xa_page_heap_decay_ms();
@@ -389,7 +445,9 @@ xa_huge_resize(struct xa_huge *huge, size_t bytes)
     huge->bytes = bytes;
     huge->asked_bytes = asked;
     return_slots(huge);
+    xa_lock_lock(&stock.lock);
     add(&xa_huge_counters.live_bytes, bytes - before);
+    xa_lock_unlock(&stock.lock);
     return (void *)xa_window_address(huge->region.slot);
 }
 

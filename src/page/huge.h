@@ -36,6 +36,7 @@ struct xa_huge_counters {
     _Atomic size_t live_objects;
     _Atomic size_t allocations;
     _Atomic size_t kept_bytes;
+    _Atomic size_t kept_objects;
     _Atomic size_t kept_dirty_bytes;
 };
 extern struct xa_huge_counters xa_huge_counters;

@@ -32,6 +32,7 @@
 #include "extent/metadata.h"
 #include "extent/region.h"
 #include "os/os.h"
+#include "page/huge.h"
 #include "page/limit.h"
 #include "page/window.h"
 
@@ -52,6 +53,7 @@ enum {
 
 _Atomic size_t xa_page_heap_dirty_max_bytes;
 _Atomic bool xa_page_heap_has_purger;
+_Atomic bool xa_page_heap_has_news;
 _Atomic uint32_t xa_page_heap_decay_divisor = 1;
 
 int64_t
@@ -407,6 +409,7 @@ xa_page_heap_return(struct xa_page_heap *heap, enum xa_run_use use, uint32_t gra
         count(&heap->counters.dirty_bytes, dirty);
         xa_limit_give((size_t)(granules - dirty) * XA_GRANULE_BYTES);
         note_free(heap, chunk, first, granules);
+        xa_page_heap_note_news();
     }
     xa_lock_unlock(&heap->lock);
 }
@@ -628,9 +631,10 @@ xa_page_heap_tick(struct xa_page_heap *heap)
     /* The clock is a system call: look at it now and then.  A lost tick does not matter. */
     uint32_t ticks = atomic_load_explicit(&heap->ticks, memory_order_relaxed);
     atomic_store_explicit(&heap->ticks, ticks + 1, memory_order_relaxed);
-    if (ticks % TICKS_PER_LOOK == 0)
+    if (ticks % TICKS_PER_LOOK == 0) {
         xa_page_heap_decay(heap, xa_os_now_ms());
-    else if (dirty > dirty_bound(heap))
+        (void)xa_huge_purge(XA_HUGE_DECAYED);
+    } else if (dirty > dirty_bound(heap))
         (void)xa_page_heap_purge(heap, dirty_bound(heap));
 }
 

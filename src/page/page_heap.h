@@ -42,6 +42,17 @@ extern _Atomic size_t xa_page_heap_dirty_max_bytes;
 /* [a] A thread of our own calls xa_page_heap_decay(). */
 extern _Atomic bool xa_page_heap_has_purger;
 
+/* [a] Something was freed or cached since the purger was last thought of: it may be wanted now. */
+extern _Atomic bool xa_page_heap_has_news;
+
+static inline void
+xa_page_heap_note_news(void)
+{
+    /* A hint, ordered with nothing.  Written only when it changes, since all threads read it. */
+    if (!atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed))
+        atomic_store_explicit(&xa_page_heap_has_news, true, memory_order_relaxed);
+}
+
 /* [a] What divides the decay time under memory pressure; 0: everything goes at once. */
 extern _Atomic uint32_t xa_page_heap_decay_divisor;
 

@@ -9,8 +9,9 @@
  * slow paths: page_heap.c purges when it frees.
  *
  * It wakes a few times in a decay period as long as something is dirty; looks for
- * idle threads' caches and depots three times in one; and sleeps without a deadline when a
- * look found nothing left to do, until a slow path wakes it.
+ * idle threads' caches and depots three times in one; and sleeps when a look found nothing
+ * left to do, until a slow path wakes it.  If none does for some seconds it ends, and is
+ * started anew when it is wanted: a program at rest has only its own threads.
  *
  * Under memory pressure (pressure.h) the decay time is shorter, and its periods with it.
  * Beyond the soft limit (page/limit.h) it gives back at once all that is unused, caches
@@ -29,6 +30,7 @@
 #include "page/huge.h"
 #include "page/limit.h"
 #include "thread/cache_purge.h"
+#include "thread/large_stock.h"
 #include "thread/pressure.h"
 #include "thread/thread_cache.h"
 
@@ -42,7 +44,7 @@ enum {
     LOOK_MS_MIN = 100,
     URGENT_MS = 1000,
     RETRY_MS = 10000, /* after the host refused a thread */
-    SLEEP_MS_MAX = 3600 * 1000,
+    LINGER_MS = 5000, /* with nothing to do, until it ends */
 };
 
 _Atomic uint32_t xa_background_state;
@@ -133,15 +135,36 @@ give_all(void)
     (void)xa_huge_purge(XA_HUGE_ALL);
 }
 
-/* Sleep until somebody wakes us, for there is nothing to do. */
-static void
+static bool
+change(uint32_t from, uint32_t to)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &xa_background_state, &from, to, memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* There is nothing to do: sleep until somebody wakes us.  False if nobody did for long. */
+static bool
 sleep_long(void)
 {
-    uint32_t awake = XA_BACKGROUND_AWAKE;
-    (void)atomic_compare_exchange_strong_explicit(&xa_background_state, &awake,
-        XA_BACKGROUND_ASLEEP, memory_order_seq_cst, memory_order_relaxed);
-    while (atomic_load_explicit(&xa_background_state, memory_order_acquire) == XA_BACKGROUND_ASLEEP)
-        xa_os_wait(&xa_background_state, XA_BACKGROUND_ASLEEP, SLEEP_MS_MAX);
+    uint64_t end = xa_os_now_ms() + LINGER_MS, now;
+    (void)change(XA_BACKGROUND_AWAKE, XA_BACKGROUND_ASLEEP);
+    while (
+        atomic_load_explicit(&xa_background_state, memory_order_acquire) == XA_BACKGROUND_ASLEEP &&
+        (now = xa_os_now_ms()) < end)
+        xa_os_wait(&xa_background_state, XA_BACKGROUND_ASLEEP, end - now);
+    return atomic_load_explicit(&xa_background_state, memory_order_acquire) != XA_BACKGROUND_ASLEEP;
+}
+
+/* False if somebody woke us at this very moment. */
+static bool
+may_end(void)
+{
+    /* Before the state: who finds it ABSENT may start another thread, which sets this. */
+    atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
+    if (change(XA_BACKGROUND_ASLEEP, XA_BACKGROUND_ABSENT))
+        return true;
+    atomic_store_explicit(&xa_page_heap_has_purger, true, memory_order_relaxed);
+    return false;
 }
 
 static void
@@ -165,9 +188,22 @@ run(void)
             is_cached |= !is_idle;
             next_look = xa_os_now_ms() + look_ms();
         }
-        if (!is_dirty && !is_cached)
-            sleep_long();
+        if (!is_dirty && !is_cached && !sleep_long() && may_end())
+            return;
     }
+}
+
+/* What waits for it in caches: all of it once threads are idle; of a single one large objects. */
+static size_t
+cached_bytes(void)
+{
+    const struct xa_thread_state *first = xa_thread_state_all();
+    size_t bytes = 0;
+    if (has_threads())
+        return atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed);
+    if (first != NULL)
+        (void)xa_large_stock_objects(first, &bytes);
+    return bytes;
 }
 
 static void
@@ -175,10 +211,7 @@ start(void)
 {
     uint32_t absent = XA_BACKGROUND_ABSENT;
     size_t least = has_threads() ? START_BYTES_WITH_THREADS : START_BYTES_ALONE;
-    /* What threads have cached waits for it as well, once they are idle. */
-    size_t cached =
-        has_threads() ? atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed) : 0;
-    if (dirty_bytes() + cached < least)
+    if (dirty_bytes() + cached_bytes() < least)
         return;
     if (!xa_options.background_thread || xa_options.strict_syscalls ||
         xa_options.dirty_decay_ms < 0) {
@@ -216,8 +249,13 @@ void
 xa_background_look(void)
 {
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
-    if (state == XA_BACKGROUND_ABSENT && xa_os_environment_is_ready()) {
-        start();
+    if (state == XA_BACKGROUND_ABSENT) {
+        /* Most slow paths change nothing that would matter; early ones come before libc is up. */
+        if (atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed) &&
+            xa_os_environment_is_ready()) {
+            atomic_store_explicit(&xa_page_heap_has_news, false, memory_order_relaxed);
+            start();
+        }
     } else if (state == XA_BACKGROUND_ASLEEP) {
         if (atomic_compare_exchange_strong_explicit(&xa_background_state, &state,
                 XA_BACKGROUND_AWAKE, memory_order_acq_rel, memory_order_relaxed))

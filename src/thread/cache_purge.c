@@ -50,10 +50,12 @@
  * hold; such a test has to keep the purger from owners that are not at rest.
  *
  * An idle thread is one whose tops and spares are what they were at the last look.
+ * Large objects that a thread keeps (large_stock.c) are taken without all this.
  */
 #include "thread/cache_purge.h"
 
 #include "os/os.h"
+#include "thread/large_stock.h"
 #include "thread/thread_cache.h"
 
 /* A number that changes when the owner uses its caches; 0 if they are empty. */
@@ -234,6 +236,10 @@ xa_cache_purge_run(enum xa_cache_purge which, bool *left)
             !atomic_load_explicit(&state->is_used, memory_order_acquire) ||
             !xa_thread_state_is_current(state))
             continue;
+        bytes += xa_large_stock_empty(
+            state, which == XA_CACHE_PURGE_ALL ? XA_LARGE_STOCK_ALL : XA_LARGE_STOCK_IDLE);
+        size_t stocked;
+        *left |= xa_large_stock_objects(state, &stocked) != 0;
         size_t seen = look(state);
         size_t seen_before = atomic_load_explicit(&state->seen, memory_order_relaxed);
         bool is_idle = seen == seen_before || which == XA_CACHE_PURGE_ALL;

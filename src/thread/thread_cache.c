@@ -24,12 +24,13 @@
 #include "thread/thread_cache.h"
 
 #include "base/assert.h"
+#include "thread/large_stock.h"
 
 enum {
     EMPTIES_KEPT = 4,
+    MISSES_PER_LOOK = 64,
     STEP_FIRST = 4, /* with a magazine, where objects are small */
     STEP_MAX = 6,
-    OBJECTS_MIN = 2, /* in a magazine, however large they are */
 };
 
 _Atomic size_t xa_thread_cache_budget_bytes;
@@ -54,23 +55,29 @@ capacity_at(unsigned size_class, unsigned step)
     static const uint16_t bytes[STEP_MAX + 1] = {
         [STEP_FIRST] = 1024, [5] = 8192, [STEP_MAX] = 32768};
     unsigned bound = bytes[step] / xa_size_class_table[size_class].object_bytes;
-    if (bound < OBJECTS_MIN)
-        bound = step < STEP_MAX ? 0 : OBJECTS_MIN;
+    /* A magazine of one object is the last step only. */
+    if (bound <= 1)
+        bound = step == STEP_MAX;
     return objects[step] < bound ? objects[step] : bound;
 }
 
-/* Bytes that the active magazine and the spare may hold. */
+/*
+ * What a cache at a step is charged with: one full magazine, which is about what an active
+ * one and a spare hold on average.  The first step, of a kilobyte, is free: threads by the
+ * hundred would else use the budget up with it, and miss at nearly every call.
+ */
 static size_t
-bytes_at(unsigned size_class, unsigned step)
+charge_at(unsigned size_class, unsigned step)
 {
-    return 2 * (size_t)capacity_at(size_class, step) * xa_size_class_table[size_class].object_bytes;
+    size_t bytes = xa_size_class_table[size_class].object_bytes;
+    return step <= STEP_FIRST ? 0 : capacity_at(size_class, step) * bytes;
 }
 
 /* On to a step, if the budget has room for it. */
 static void
 grow_to(struct xa_thread_state *state, unsigned size_class, unsigned step)
 {
-    size_t more = bytes_at(size_class, step) - bytes_at(size_class, state->steps[size_class]);
+    size_t more = charge_at(size_class, step) - charge_at(size_class, state->steps[size_class]);
     /* Sums of all threads, ordered with nothing: a bound that may be passed by a little. */
     size_t used = atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed);
     if (more != 0) {
@@ -78,6 +85,7 @@ grow_to(struct xa_thread_state *state, unsigned size_class, unsigned step)
             return;
         atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, more, memory_order_relaxed);
         state->budget_bytes += more;
+        xa_page_heap_note_news();
     }
     state->steps[size_class] = (uint8_t)step;
 }
@@ -96,11 +104,10 @@ static void
 grow_to_hold(struct xa_thread_state *state, unsigned size_class)
 {
     unsigned step = state->steps[size_class];
-    if (step == STEP_MAX)
+    if (step >= STEP_MAX)
         return;
-    do
-        step++;
-    while (capacity_at(size_class, step) == 0);
+    for (step++; step < STEP_MAX && capacity_at(size_class, step) == 0; step++)
+        continue;
     grow_to(state, size_class, step);
 }
 
@@ -279,9 +286,21 @@ use(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *maga
     return switch_to(state, size_class, magazine);
 }
 
+/* Without a purging thread, what would be its work is done on slow paths, now and then. */
+static void
+tidy(struct xa_thread_state *state)
+{
+    if (atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed) ||
+        ++state->misses % MISSES_PER_LOOK != 0)
+        return;
+    (void)xa_large_stock_empty(state, XA_LARGE_STOCK_IDLE);
+    xa_page_heap_tick(&state->arena->heap);
+}
+
 void *
 xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
 {
+    tidy(state);
     /* Acquire: what the magazine holds was written before it was put there. */
     struct xa_magazine *magazine =
         atomic_exchange_explicit(&state->spares[size_class], NULL, memory_order_acquire);
@@ -322,6 +341,7 @@ push(struct xa_thread_state *state, unsigned size_class, void *object)
 void
 xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, void *object)
 {
+    tidy(state);
     if (push(state, size_class, object))
         return;
     struct xa_magazine *full = detach(state, size_class), *empty = NULL;
@@ -363,6 +383,7 @@ xa_thread_cache_flush(struct xa_thread_state *state)
             state, c, atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acquire));
     }
     shrink_all(state);
+    (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
     while (state->empties != NULL)
         xa_magazine_discard(take_empty(state, 1));
 }

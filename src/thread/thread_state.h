@@ -36,28 +36,35 @@ enum xa_revocation {
     XA_REVOCATION_TAKING,   /* the magazines are the purger's */
 };
 
+enum { XA_LARGE_STOCK_PLACES = 4 };
+
 struct xa_thread_state {
     /* [t] Written by the owner, read by the report; one more than codes, see thread_state.c. */
     _Atomic(xa_slot *) tops[XA_CLASS_CODES + 1];
     uint8_t class_of[XA_TINY_STEPS]; /* [c] copy of xa_size_class_tiny, at hand */
     _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
     _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] by exchange only */
-    uint8_t steps[XA_CLASS_CODES];            /* [t] how far the cache has grown; on misses */
-    struct xa_magazine *empties;              /* [t] magazines without objects */
-    uint8_t empty_count;                      /* [t] */
-    uint8_t exit_round;                       /* [t] destructor calls so far */
-    _Atomic uint32_t revocation;              /* [a] enum xa_revocation */
-    _Atomic(xa_slot *) saved[XA_CLASS_CODES]; /* [a] tops that the purger has put aside */
-    _Atomic uint32_t thread_number;           /* [a] as the host numbers threads */
-    _Atomic size_t seen;                      /* [p] of the caches, when the purger last looked */
-    size_t budget_bytes;                      /* [t] what its caches have of the process's budget */
-    _Atomic bool is_used;                     /* [a] some thread's, living or cut off by a fork */
-    bool is_first;                            /* [t] the process's first, and alone so far */
-    _Atomic bool is_inside;                   /* [t] in a slow path; the purger keeps away then */
-    _Atomic uint32_t fork_generation;         /* [a] process generation that it belongs to */
-    struct xa_arena *arena;                   /* [t] */
-    struct xa_thread_state *next;             /* [c] on the list of all */
-    struct xa_thread_state *next_unused;      /* [u] */
+    uint8_t steps[XA_CLASS_CODES];                 /* [t] how far the cache has grown; on misses */
+    struct xa_magazine *empties;                   /* [t] magazines without objects */
+    uint8_t empty_count;                           /* [t] */
+    uint8_t exit_round;                            /* [t] destructor calls so far */
+    _Atomic uint32_t revocation;                   /* [a] enum xa_revocation */
+    _Atomic(xa_slot *) saved[XA_CLASS_CODES];      /* [a] tops that the purger has put aside */
+    _Atomic uint64_t stock[XA_LARGE_STOCK_PLACES]; /* [a] freed large objects; large_stock.c */
+    uint64_t stock_seen[XA_LARGE_STOCK_PLACES];    /* [p] when the purger last looked */
+    _Atomic bool stock_is_paid;                    /* [a] charged to the process's budget */
+    uint8_t misses;                                /* [t] counts, and begins again */
+    uint8_t stock_oldest;                          /* [t] the place to be emptied next */
+    _Atomic uint32_t thread_number;                /* [a] as the host numbers threads */
+    _Atomic size_t seen;                 /* [p] of the caches, when the purger last looked */
+    size_t budget_bytes;                 /* [t] what its caches have of the process's budget */
+    _Atomic bool is_used;                /* [a] some thread's, living or cut off by a fork */
+    bool is_first;                       /* [t] the process's first, and alone so far */
+    _Atomic bool is_inside;              /* [t] in a slow path; the purger keeps away then */
+    _Atomic uint32_t fork_generation;    /* [a] process generation that it belongs to */
+    struct xa_arena *arena;              /* [t] */
+    struct xa_thread_state *next;        /* [c] on the list of all */
+    struct xa_thread_state *next_unused; /* [u] */
 };
 
 /* The calling thread's state, or one of the two below. */

@@ -254,7 +254,7 @@ defaults_are_in_force_before_anything_is_read(void **state)
     assert_int_equal(options.arena_cap, 0);
     assert_true(options.thread_cache);
     assert_int_equal(options.dirty_decay_ms, 1000);
-    assert_int_equal(options.thread_cache_max_bytes, 65536);
+    assert_int_equal(options.thread_cache_max_bytes, 2097152);
     assert_int_equal(options.zero_realloc, XA_ZERO_REALLOC_FREE);
     assert_string_equal(options.stats_file, "");
 }
@@ -435,8 +435,8 @@ a_number_outside_its_bounds_is_named_with_them(void **state)
     complain("narenas:",
         "xalloc: option \"narenas\" in XALLOC_CONF: \"\" is not in 0..256, ignored (stays 0).");
     complain("tcache_max:1G",
-        "xalloc: option \"tcache_max\" in XALLOC_CONF: \"1G\" is not in 0..65536 bytes, "
-        "ignored (stays 65536).");
+        "xalloc: option \"tcache_max\" in XALLOC_CONF: \"1G\" is not in 0..2097152 bytes, "
+        "ignored (stays 2097152).");
     accept("dirty_decay_ms:5s");
     complain("dirty_decay_ms:soon",
         "xalloc: option \"dirty_decay_ms\" in XALLOC_CONF: "

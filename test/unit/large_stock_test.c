@@ -1,0 +1,270 @@
+/*
+ * large_stock_test.c - large objects that threads keep: who gets them, how much, how long.
+ */
+#include "thread/large_stock.h"
+
+#include "support/os_fake.h"
+
+#include <string.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/start.h"
+#include "arena/large.h"
+#include "os/os.h"
+#include "page/page_heap.h"
+#include "support/seed.h"
+#include "support/threads.h"
+#include "thread/thread_cache.h"
+
+enum {
+    KIB = 1024,
+    MIB = 1024 * 1024,
+    STOCK_BYTES = 4 * MIB,
+    THREADS = 4,
+    HELD = 6,
+    ROUNDS = 3000,
+    SECONDS = 120,
+};
+
+static uint64_t seed;
+
+static struct xa_thread_state *
+begin(const char *settings)
+{
+    xa_os_fake_set_environment("XALLOC_CONF", settings);
+    struct xa_thread_state *state = xa_start_thread();
+    assert_non_null(state);
+    return state;
+}
+
+static size_t
+stocked_bytes(void)
+{
+    size_t bytes;
+    (void)xa_large_stock_objects(xa_thread_state_self, &bytes);
+    return bytes;
+}
+
+static size_t
+stocked_objects(void)
+{
+    size_t bytes;
+    return xa_large_stock_objects(xa_thread_state_self, &bytes);
+}
+
+static size_t
+heap_objects(void)
+{
+    return atomic_load(&xa_arena_at(0)->heap.counters.large_objects);
+}
+
+static void
+what_was_freed_last_is_had_again(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1");
+    for (size_t bytes = 65 * KIB; bytes <= 2 * MIB; bytes += bytes / 3) {
+        char *object = xa_fast_malloc(bytes);
+        memset(object, 1, bytes);
+        xa_fast_free(object);
+        assert_int_equal(xa_page_map_class((uintptr_t)object), XA_CLASS_NONE);
+        assert_ptr_equal(xa_fast_malloc(bytes), object);
+        assert_true(xa_release_usable_bytes(object, "test") >= bytes);
+        /* It may hold anything, so calloc clears it. */
+        xa_fast_free(object);
+        assert_ptr_equal(xa_allocate_zeroed(bytes), object);
+        for (size_t i = 0; i < bytes; i += 1000)
+            assert_int_equal(object[i], 0);
+        xa_fast_free(object);
+    }
+}
+
+static void
+what_is_too_short_or_much_too_long_is_left_there(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1");
+    char *object = xa_fast_malloc(512 * KIB);
+    xa_fast_free(object);
+    assert_ptr_not_equal(xa_fast_malloc(513 * KIB), object);
+    assert_ptr_not_equal(xa_fast_malloc(380 * KIB), object);
+    assert_int_equal(stocked_objects(), 1);
+    assert_ptr_equal(xa_fast_malloc(420 * KIB), object);
+    assert_int_equal(xa_release_usable_bytes(object, "test"), 512 * KIB);
+}
+
+static void
+it_is_bounded_by_number_and_bytes(void **state)
+{
+    static void *objects[20];
+    static const size_t sizes[] = {80 * KIB, MIB, 2 * MIB};
+    (void)state;
+    (void)begin("dirty_decay_ms:-1");
+    for (int s = 0; s < 3; s++) {
+        for (int i = 0; i < 20; i++)
+            assert_non_null(objects[i] = xa_fast_malloc(sizes[s]));
+        for (int i = 0; i < 20; i++) {
+            xa_fast_free(objects[i]);
+            assert_true(stocked_objects() <= XA_LARGE_STOCK_PLACES);
+            assert_true(stocked_bytes() <= STOCK_BYTES);
+            /* There is always one of the size that was freed last. */
+            size_t before = heap_objects();
+            void *again = xa_fast_malloc(sizes[s]);
+            assert_int_equal(heap_objects(), before);
+            xa_fast_free(again);
+        }
+    }
+    assert_int_equal(heap_objects(), stocked_objects());
+}
+
+static void
+check_keeps_nothing(const char *settings)
+{
+    (void)begin(settings);
+    xa_fast_free(xa_fast_malloc(MIB));
+    assert_int_equal(stocked_objects(), 0);
+    assert_int_equal(heap_objects(), 0);
+}
+
+static void
+without_thread_caches_there_is_none(void **state)
+{
+    (void)state;
+    check_keeps_nothing("tcache:false");
+}
+
+static void
+where_objects_are_filled_there_is_none(void **state)
+{
+    (void)state;
+    check_keeps_nothing("zero:true");
+}
+
+static void
+without_a_budget_there_is_none(void **state)
+{
+    (void)state;
+    check_keeps_nothing("tcache_total_max:3M");
+}
+
+static void
+the_largest_cached_size_holds_for_it(void **state)
+{
+    (void)state;
+    check_keeps_nothing("tcache_max:512K");
+    xa_fast_free(xa_fast_malloc(512 * KIB));
+    assert_int_equal(stocked_objects(), 1);
+}
+
+static void
+a_purger_takes_what_was_there_the_last_time(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
+    void *first = xa_fast_malloc(MIB), *second = xa_fast_malloc(MIB);
+    xa_fast_free(first);
+    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_IDLE), 0);
+    xa_fast_free(second);
+    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_IDLE), MIB);
+    assert_int_equal(stocked_objects(), 1);
+    assert_ptr_equal(xa_fast_malloc(MIB), second);
+    xa_fast_free(second);
+    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), STOCK_BYTES);
+    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_ALL), MIB);
+    /* What is empty costs nothing. */
+    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(heap_objects(), 0);
+}
+
+static void
+a_flush_gives_it_back(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
+    xa_fast_free(xa_fast_malloc(MIB));
+    xa_thread_cache_flush(own);
+    assert_int_equal(stocked_objects(), 0);
+    assert_int_equal(heap_objects(), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+}
+
+/* Owners allocate and free while one thread empties all stocks without pause. */
+static _Atomic unsigned running, faults;
+static _Atomic size_t emptied;
+
+static void
+own(unsigned index)
+{
+    struct xa_seed_random numbers = xa_seed_start(seed, index);
+    size_t *held[HELD] = {NULL};
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t **place = &held[xa_seed_below(&numbers, HELD)];
+        if (*place == NULL) {
+            *place = xa_fast_malloc(65 * KIB + xa_seed_below(&numbers, 1500 * KIB));
+            if (*place == NULL)
+                atomic_fetch_add(&faults, 1);
+            else
+                **place = (size_t)*place ^ index;
+            continue;
+        }
+        if (**place != ((size_t)*place ^ index))
+            atomic_fetch_add(&faults, 1);
+        xa_fast_free(*place);
+        *place = NULL;
+    }
+    for (int i = 0; i < HELD; i++)
+        xa_fast_free(held[i]);
+}
+
+static void
+own_or_empty(unsigned index, void *argument)
+{
+    (void)argument;
+    if (index > 0) {
+        own(index);
+        atomic_fetch_sub(&running, 1);
+        return;
+    }
+    while (atomic_load(&running) > 0) {
+        for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+            atomic_fetch_add(&emptied, xa_large_stock_empty(at, XA_LARGE_STOCK_ALL));
+        xa_os_yield();
+    }
+}
+
+static void
+no_object_is_had_twice(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1,tcache_total_max:1G");
+    running = THREADS - 1;
+    assert_true(xa_threads_run(THREADS, own_or_empty, NULL, SECONDS));
+    assert_int_equal(faults, 0);
+    assert_true(emptied > 0);
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+        (void)xa_large_stock_empty(at, XA_LARGE_STOCK_ALL);
+    size_t objects = 0;
+    for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
+        if (xa_arena_at(i) != NULL)
+            objects += atomic_load(&xa_arena_at(i)->heap.counters.large_objects);
+    assert_int_equal(objects, 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        XA_OS_FAKE_FRESH(what_was_freed_last_is_had_again),
+        XA_OS_FAKE_FRESH(what_is_too_short_or_much_too_long_is_left_there),
+        XA_OS_FAKE_FRESH(it_is_bounded_by_number_and_bytes),
+        XA_OS_FAKE_FRESH(without_thread_caches_there_is_none),
+        XA_OS_FAKE_FRESH(where_objects_are_filled_there_is_none),
+        XA_OS_FAKE_FRESH(without_a_budget_there_is_none),
+        XA_OS_FAKE_FRESH(the_largest_cached_size_holds_for_it),
+        XA_OS_FAKE_FRESH(a_purger_takes_what_was_there_the_last_time),
+        XA_OS_FAKE_FRESH(a_flush_gives_it_back),
+        XA_OS_FAKE_FRESH(no_object_is_had_twice),
+    };
+    seed = xa_seed_choose(NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -104,11 +104,12 @@ static void
 grow_to_hold(struct xa_thread_state *state, unsigned size_class)
 {
     unsigned step = state->steps[size_class];
-    if (step >= STEP_MAX)
+    if (step == STEP_MAX)
         return;
-    for (step++; step < STEP_MAX && capacity_at(size_class, step) == 0; step++)
-        continue;
-    grow_to(state, size_class, step);
+    unsigned next = step + 1;
+    while (next < STEP_MAX && capacity_at(size_class, next) == 0)
+        next++;
+    grow_to(state, size_class, next);
 }
 
 void

@@ -19,6 +19,8 @@
 #ifndef XA_ALLOC_FAST_PATH_H
 #define XA_ALLOC_FAST_PATH_H
 
+#include <string.h>
+
 #include "alloc/allocate.h"
 #include "alloc/release.h"
 #include "extent/page_map.h"
@@ -31,12 +33,20 @@
  */
 #define XA_FAST_OPAQUE(variable) __asm__("" : "+r"(variable))
 
+/* The same, and lets it be in the register from the start in which it will be returned. */
+#if defined(__x86_64__)
+#define XA_FAST_RESULT(variable) __asm__("" : "+a"(variable))
+#else
+#define XA_FAST_RESULT(variable) XA_FAST_OPAQUE(variable)
+#endif
+
 /* The next object of the thread's cache, or NULL. */
 XA_INLINE void *
 xa_fast_pop(struct xa_thread_state *self, size_t size_class)
 {
     xa_slot *top = atomic_load_explicit(&self->tops[size_class], memory_order_relaxed);
     void *object = *top;
+    XA_FAST_RESULT(object);
     XA_FAST_OPAQUE(size_class);
     if (XA_LIKELY(object != NULL))
         atomic_store_explicit(&self->tops[size_class], top + 1, memory_order_relaxed);
@@ -67,11 +77,50 @@ xa_fast_malloc(size_t size)
     return XA_LIKELY(object != NULL) ? object : xa_allocate_beyond(size);
 }
 
+/* Sixteen bytes at any address. */
+typedef uint64_t xa_fast_piece __attribute__((vector_size(16), aligned(1), may_alias));
+
+/*
+ * What calloc returns for 33 to 64 bytes, which half of all zeroed objects have; NULL on a
+ * miss, and for other sizes.  Four stores clear it, of which the last two may overlap the
+ * others.
+ */
+XA_INLINE void *
+xa_fast_take_zeroed(size_t size)
+{
+    enum { FIRST_STEP = 32 >> XA_TINY_SHIFT, STEPS = 2 };
+    const xa_fast_piece zeros = {0, 0};
+    struct xa_thread_state *self = xa_thread_state_self;
+    size_t step = ((size - 1) >> XA_TINY_SHIFT) - FIRST_STEP;
+    XA_FAST_OPAQUE(step);
+    if (XA_UNLIKELY(step >= STEPS))
+        return NULL;
+    char *object = xa_fast_pop(self, self->class_of[step + FIRST_STEP]);
+    if (XA_UNLIKELY(object == NULL))
+        return NULL;
+    *(xa_fast_piece *)object = zeros;
+    *(xa_fast_piece *)(object + 16) = zeros;
+    *(xa_fast_piece *)(object + size - 32) = zeros;
+    *(xa_fast_piece *)(object + size - 16) = zeros;
+    return object;
+}
+
+/*
+ * An aligned object, or NULL on a miss.  The size rounded up to the alignment, a power of two,
+ * has a class that is a multiple of it (size_class.h); rounding 0, or too much, wraps around
+ * to 0, out of the table.
+ */
+XA_INLINE void *
+xa_fast_take_aligned(size_t alignment, size_t size)
+{
+    return xa_fast_take((size + alignment - 1) & -alignment);
+}
+
 XA_INLINE void
 xa_fast_free(void *pointer)
 {
     size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
-    if (XA_UNLIKELY(granule >= atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed)))
+    if (XA_UNLIKELY(xa_page_map_is_beyond(granule)))
         goto beyond;
     size_t size_class = atomic_load_explicit(&xa_page_map_classes()[granule], memory_order_relaxed);
     struct xa_thread_state *self = xa_thread_state_self;
@@ -91,8 +140,12 @@ beyond:
 XA_INLINE size_t
 xa_fast_small_bytes(const void *pointer)
 {
-    /* Row 0 of the table, and those of large and huge objects, are all zeros. */
-    return xa_size_class_table[xa_page_map_class((uintptr_t)pointer)].object_bytes;
+    size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
+    if (XA_UNLIKELY(xa_page_map_is_beyond(granule)))
+        return 0;
+    /* For class 0, and for large and huge objects, it is 0. */
+    return xa_size_class_bytes[atomic_load_explicit(
+        &xa_page_map_classes()[granule], memory_order_relaxed)];
 }
 
 /*

@@ -50,16 +50,21 @@ free(void *pointer)
     xa_fast_free(pointer);
 }
 
+static XA_NOINLINE void *
+calloc_after_miss(size_t size)
+{
+    void *pointer = xa_allocate_zeroed(size);
+    return XA_LIKELY(pointer != NULL) ? pointer : fail(ENOMEM);
+}
+
 void *
 calloc(size_t count, size_t size)
 {
     size_t bytes;
     if (XA_UNLIKELY(__builtin_mul_overflow(count, size, &bytes)))
         return fail(ENOMEM);
-    void *pointer = xa_allocate_zeroed(bytes);
-    if (XA_UNLIKELY(pointer == NULL))
-        return fail(ENOMEM);
-    return pointer;
+    void *pointer = xa_fast_take_zeroed(bytes);
+    return XA_LIKELY(pointer != NULL) ? pointer : calloc_after_miss(bytes);
 }
 
 /* realloc(pointer, 0) of an object, as the option says; glibc frees it. */
@@ -103,13 +108,18 @@ reallocarray(void *pointer, size_t count, size_t size)
     return realloc(pointer, bytes);
 }
 
-static void *
-aligned(size_t alignment, size_t size)
+static XA_NOINLINE void *
+aligned_after_miss(size_t alignment, size_t size)
 {
     void *pointer = xa_allocate_aligned(alignment, size);
-    if (XA_UNLIKELY(pointer == NULL))
-        return fail(ENOMEM);
-    return pointer;
+    return pointer != NULL ? pointer : fail(ENOMEM);
+}
+
+XA_INLINE void *
+aligned(size_t alignment, size_t size)
+{
+    void *pointer = xa_fast_take_aligned(alignment, size);
+    return XA_LIKELY(pointer != NULL) ? pointer : aligned_after_miss(alignment, size);
 }
 
 void *
@@ -125,8 +135,8 @@ posix_memalign(void **result, size_t alignment, size_t size)
 {
     if (!xa_bits_is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
-    void *pointer = xa_allocate_aligned(alignment, size);
-    if (pointer == NULL)
+    void *pointer = xa_fast_take_aligned(alignment, size);
+    if (XA_UNLIKELY(pointer == NULL) && (pointer = xa_allocate_aligned(alignment, size)) == NULL)
         return ENOMEM;
     *result = pointer;
     return 0;

@@ -15,6 +15,8 @@
 #define XA_HOT __attribute__((hot))
 #define XA_NORETURN __attribute__((noreturn))
 #define XA_EXPORT __attribute__((visibility("default")))
+/* On a declaration that the fast path uses: compilers then know that it is in this library. */
+#define XA_HIDDEN __attribute__((visibility("hidden")))
 #define XA_WEAK __attribute__((weak))
 #define XA_ALIAS(name) __attribute__((alias(#name)))
 #define XA_CACHE_ALIGNED __attribute__((aligned(64)))

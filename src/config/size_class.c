@@ -14,6 +14,11 @@ static const struct xa_size_class standard_table[XA_CLASS_CODES] = {
 #include "config/size_class.def"
 };
 
+const uint32_t xa_size_class_bytes[XA_CLASS_CODES] = {
+#define SIZE_CLASS(code, bytes, granule_count) [code] = (bytes),
+#include "config/size_class.def"
+};
+
 const uint8_t xa_size_class_tiny[XA_TINY_STEPS] = {
 #define SIZE_CLASS_TINY(code) code,
 #include "config/size_class.def"

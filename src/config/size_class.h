@@ -48,10 +48,13 @@ struct xa_size_class {
 };
 
 /* [c] By code; row 0 is all zeros. */
-extern const struct xa_size_class *xa_size_class_table;
+extern XA_HIDDEN const struct xa_size_class *xa_size_class_table;
 
-extern const uint8_t xa_size_class_tiny[XA_TINY_STEPS];
-extern const uint8_t xa_size_class_small[XA_SMALL_STEPS];
+/* Bytes of an object, by code; 0 where there are no small ones. */
+extern XA_HIDDEN const uint32_t xa_size_class_bytes[XA_CLASS_CODES];
+
+extern XA_HIDDEN const uint8_t xa_size_class_tiny[XA_TINY_STEPS];
+extern XA_HIDDEN const uint8_t xa_size_class_small[XA_SMALL_STEPS];
 
 /* Adapt the table to the system's page; called once, before the first use. */
 void xa_size_class_init(size_t page_bytes);

@@ -125,7 +125,7 @@ static size_t
 resident_bytes(void)
 {
     size_t total = xa_metadata_resident_bytes();
-    size_t limit = load(&xa_page_map.limit);
+    size_t limit = load(&xa_page_map_limit);
     total += xa_os_resident_bytes((uintptr_t)xa_page_map_classes(), limit);
     for (size_t slot = 0; slot < limit / XA_CHUNK_GRANULES; slot++) {
         const struct xa_region *region = xa_page_map_region(slot);
@@ -160,7 +160,7 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     s->allocated = s->small + s->large;
     s->active = load(&s->heaps.active_bytes) + huge;
     s->dirty = load(&s->heaps.dirty_bytes) + kept_dirty;
-    s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map.limit);
+    s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map_limit);
     s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
     size_t used = s->active + s->dirty + s->metadata;
     s->retained = subtract(s->mapped, used);

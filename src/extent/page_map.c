@@ -7,16 +7,17 @@
 #include "extent/metadata.h"
 #include "os/os.h"
 
+uintptr_t xa_page_map_start;
+_Atomic size_t xa_page_map_limit;
 XA_BULKY struct xa_page_map xa_page_map;
 
 enum { STEP_GRANULES = XA_PAGE_MAP_STEP_SLOTS * XA_CHUNK_GRANULES };
 
 void
-xa_page_map_init(uintptr_t base, uintptr_t table)
+xa_page_map_init(uintptr_t base)
 {
     xa_assert(base % XA_CHUNK_BYTES == 0);
-    __atomic_store_n(&xa_page_map.base, base, __ATOMIC_RELAXED);
-    __atomic_store_n(&xa_page_map.classes, (_Atomic uint8_t *)table, __ATOMIC_RELAXED);
+    __atomic_store_n(&xa_page_map_start, base, __ATOMIC_RELAXED);
 }
 
 size_t
@@ -28,7 +29,7 @@ xa_page_map_step_bytes(void)
 bool
 xa_page_map_grow(void)
 {
-    size_t limit = atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed);
+    size_t limit = atomic_load_explicit(&xa_page_map_limit, memory_order_relaxed);
     size_t number = limit / STEP_GRANULES;
     if (number == XA_PAGE_MAP_STEPS)
         return false;
@@ -41,9 +42,9 @@ xa_page_map_grow(void)
         /* Release: whoever finds the step finds it zeroed. */
         atomic_store_explicit(&xa_page_map.steps[number], step, memory_order_release);
     }
-    if (xa_os_map((uintptr_t)xa_page_map.classes + limit, STEP_GRANULES) != XA_OS_DONE)
+    if (xa_os_map((uintptr_t)xa_page_map_classes() + limit, STEP_GRANULES) != XA_OS_DONE)
         return false;
-    atomic_store_explicit(&xa_page_map.limit, limit + STEP_GRANULES, memory_order_release);
+    atomic_store_explicit(&xa_page_map_limit, limit + STEP_GRANULES, memory_order_release);
     return true;
 }
 

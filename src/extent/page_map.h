@@ -12,8 +12,7 @@
  * The one range test also turns away NULL and everything that is not ours, so any
  * address may be asked.  Tail granules of large runs and free granules read 0.
  *
- * Reading takes no lock.  `base` and `classes` are constant once the window is
- * there; `limit` only grows.  A reader holds a pointer that some thread got from
+ * Reading takes no lock.  `base` is constant once the window is there; `limit` only grows.  A reader holds a pointer that some thread got from
  * malloc after the growth, and whatever brought the pointer to it brought the
  * growth as well, so relaxed loads are enough; the same holds for the class byte
  * of a live object.  For a pointer that was never ours any answer is handled.
@@ -37,18 +36,27 @@ struct xa_page_map_step {
     _Atomic(struct xa_region *) regions[XA_PAGE_MAP_STEP_SLOTS]; /* [a] what stands there */
 };
 
+/* Two variables, not two fields: a processor addresses each of them directly. */
+extern XA_HIDDEN uintptr_t xa_page_map_start; /* [c] of the window, a multiple of the chunk size */
+extern XA_HIDDEN _Atomic size_t
+    xa_page_map_limit; /* [a] granules that the table covers; 0 at first */
+
 struct xa_page_map {
-    uintptr_t base;           /* [c] start of the window, a multiple of the chunk size */
-    _Atomic size_t limit;     /* [a] granules that the table covers; 0 at first */
-    _Atomic uint8_t *classes; /* [c] one a granule */
     struct xa_page_map_step *_Atomic steps[XA_PAGE_MAP_STEPS]; /* [a] NULL: not covered */
     struct xa_page_map_step first; /* here, since small programs need no other */
 };
 
-extern struct xa_page_map xa_page_map;
+extern XA_HIDDEN struct xa_page_map xa_page_map;
 
-/* Put the window at `base`, the table at `table`; covers nothing yet.  Called once. */
-void xa_page_map_init(uintptr_t base, uintptr_t table);
+/*
+ * The table begins so far in front of the window, and the rest of that is free for it to
+ * grow and then unmapped: one address leads to both.
+ */
+#define XA_PAGE_MAP_TABLE_BYTES ((uintptr_t)XA_PAGE_MAP_SLOTS * XA_CHUNK_GRANULES)
+#define XA_PAGE_MAP_FRONT_BYTES (2 * XA_PAGE_MAP_TABLE_BYTES)
+
+/* Put the window at `base`; covers nothing yet.  Called once. */
+void xa_page_map_init(uintptr_t base);
 
 /* Bytes of table that cover one step; and where the step's part of it begins. */
 size_t xa_page_map_step_bytes(void);
@@ -60,24 +68,37 @@ size_t xa_page_map_step_bytes(void);
 XA_MUST_USE bool xa_page_map_grow(void);
 
 /*
- * The base and the table.  Plain loads: both are written once, before `limit`, and
- * whoever reads them earlier finds the limit 0.  Compilers fold no atomic load into
- * the instruction that needs it.
+ * The base.  A plain load: it is written once, before `limit`, and whoever reads it
+ * earlier finds the limit 0.  Compilers fold no atomic load into the instruction that
+ * needs it.
  */
 static inline uintptr_t
 xa_page_map_base(void)
 {
     if (XA_THREAD_SANITIZER)
-        return __atomic_load_n(&xa_page_map.base, __ATOMIC_RELAXED);
-    return xa_page_map.base;
+        return __atomic_load_n(&xa_page_map_start, __ATOMIC_RELAXED);
+    return xa_page_map_start;
 }
 
+/* The table: a byte a granule. */
 static inline _Atomic uint8_t *
 xa_page_map_classes(void)
 {
-    if (XA_THREAD_SANITIZER)
-        return __atomic_load_n(&xa_page_map.classes, __ATOMIC_RELAXED);
-    return xa_page_map.classes;
+    return (_Atomic uint8_t *)(xa_page_map_base() - XA_PAGE_MAP_FRONT_BYTES);
+}
+
+/* True if the table does not cover the granule.  A relaxed load; see above for the folding. */
+static inline bool
+xa_page_map_is_beyond(size_t granule)
+{
+#if defined(__x86_64__)
+    if (!XA_THREAD_SANITIZER) {
+        bool is_beyond;
+        __asm__("cmp %2, %1" : "=@ccae"(is_beyond) : "r"(granule), "m"(xa_page_map_limit));
+        return is_beyond;
+    }
+#endif
+    return granule >= atomic_load_explicit(&xa_page_map_limit, memory_order_relaxed);
 }
 
 static inline size_t
@@ -97,7 +118,7 @@ static inline unsigned
 xa_page_map_class(uintptr_t address)
 {
     size_t granule = xa_page_map_granule_of(address);
-    if (granule >= atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed))
+    if (xa_page_map_is_beyond(granule))
         return XA_CLASS_NONE;
     return atomic_load_explicit(&xa_page_map_classes()[granule], memory_order_relaxed);
 }

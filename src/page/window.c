@@ -30,9 +30,6 @@ enum {
 
 #define TERABYTE (UINT64_C(1) << 40)
 #define GIGABYTE (UINT64_C(1) << 30)
-/* The table's address space, and as much again unmapped between it and the heap. */
-#define TABLE_BYTES ((uint64_t)XA_PAGE_MAP_SLOTS * XA_CHUNK_GRANULES)
-#define FRONT_BYTES (2 * TABLE_BYTES)
 
 static struct {
     struct xa_lock lock;
@@ -64,7 +61,7 @@ static bool
 place_at(uintptr_t start)
 {
     uintptr_t table = xa_bits_align_up(start, XA_CHUNK_BYTES);
-    xa_page_map_init(table + FRONT_BYTES, table);
+    xa_page_map_init(table + XA_PAGE_MAP_FRONT_BYTES);
     return xa_page_map_grow();
 }
 
@@ -102,7 +99,7 @@ place_where_free(void)
 static size_t
 align_slot(size_t slot, size_t alignment)
 {
-    size_t before = xa_page_map.base / XA_CHUNK_BYTES;
+    size_t before = xa_page_map_start / XA_CHUNK_BYTES;
     return xa_bits_align_up(before + slot, alignment) - before;
 }
 
@@ -143,7 +140,7 @@ static bool
 is_covered(size_t slot, size_t count)
 {
     while ((slot + count) * XA_CHUNK_GRANULES >
-        atomic_load_explicit(&xa_page_map.limit, memory_order_relaxed))
+        atomic_load_explicit(&xa_page_map_limit, memory_order_relaxed))
         if (!xa_page_map_grow())
             return false;
     return true;

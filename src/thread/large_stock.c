@@ -154,10 +154,10 @@ xa_large_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty wh
     bool is_empty = true;
     for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
         uint64_t word = load(&state->stock[i]);
-        if (which == XA_LARGE_STOCK_ALL || word == state->stock_seen[i])
+        if (which == XA_LARGE_STOCK_ALL || word == load(&state->stock_seen[i]))
             bytes += give_back(&state->stock[i], word);
         if (which == XA_LARGE_STOCK_IDLE)
-            state->stock_seen[i] = word;
+            atomic_store_explicit(&state->stock_seen[i], word, memory_order_relaxed);
         is_empty &= load(&state->stock[i]) == 0;
     }
     if (is_empty)

@@ -17,13 +17,13 @@ XA_MUST_USE bool xa_large_stock_put(struct xa_thread_state *state, uintptr_t add
 
 /* Whose objects xa_large_stock_empty() gives back. */
 enum xa_large_stock_empty {
-    XA_LARGE_STOCK_IDLE, /* those that were there the last time this was asked */
+    XA_LARGE_STOCK_IDLE, /* those that were there the last time this was asked, by anybody */
     XA_LARGE_STOCK_ALL,
 };
 
 /*
  * Give objects back to their page heaps; their bytes.  Any thread may call it, whatever the
- * owner does meanwhile; with IDLE one at a time.
+ * owner does meanwhile.
  */
 size_t xa_large_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty which);
 

@@ -51,11 +51,11 @@ struct xa_thread_state {
     _Atomic uint32_t revocation;                   /* [a] enum xa_revocation */
     _Atomic(xa_slot *) saved[XA_CLASS_CODES];      /* [a] tops that the purger has put aside */
     _Atomic uint64_t stock[XA_LARGE_STOCK_PLACES]; /* [a] freed large objects; large_stock.c */
-    uint64_t stock_seen[XA_LARGE_STOCK_PLACES];    /* [p] when the purger last looked */
-    _Atomic bool stock_is_paid;                    /* [a] charged to the process's budget */
-    uint8_t misses;                                /* [t] counts, and begins again */
-    uint8_t stock_oldest;                          /* [t] the place to be emptied next */
-    _Atomic uint32_t thread_number;                /* [a] as the host numbers threads */
+    _Atomic uint64_t stock_seen[XA_LARGE_STOCK_PLACES]; /* [a] when somebody last looked */
+    _Atomic bool stock_is_paid;                         /* [a] charged to the process's budget */
+    uint8_t misses;                                     /* [t] counts, and begins again */
+    uint8_t stock_oldest;                               /* [t] the place to be emptied next */
+    _Atomic uint32_t thread_number;                     /* [a] as the host numbers threads */
     _Atomic size_t seen;                 /* [p] of the caches, when the purger last looked */
     size_t budget_bytes;                 /* [t] what its caches have of the process's budget */
     _Atomic bool is_used;                /* [a] some thread's, living or cut off by a fork */
@@ -68,14 +68,14 @@ struct xa_thread_state {
 };
 
 /* The calling thread's state, or one of the two below. */
-extern XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self;
+extern XA_HIDDEN XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self;
 
 /* As much of a state as the fast path looks at, for two that overlap; see thread_state.c. */
 struct xa_thread_state_dummies {
     _Atomic(xa_slot *) tops[XA_CLASS_CODES + 1];
     uint8_t class_of[XA_TINY_STEPS + sizeof(void *)];
 };
-extern const struct xa_thread_state_dummies xa_thread_state_dummies;
+extern XA_HIDDEN const struct xa_thread_state_dummies xa_thread_state_dummies;
 
 /* What xa_thread_state_self is before a thread's first call and after its last. */
 #define XA_THREAD_STATE_NONE ((struct xa_thread_state *)(uintptr_t)&xa_thread_state_dummies)
@@ -90,7 +90,7 @@ xa_thread_state_is_real(const struct xa_thread_state *state)
 }
 
 /* Where an empty cache's top leads: a NULL, aligned like a magazine. */
-extern void *const xa_thread_state_nothing;
+extern XA_HIDDEN void *const xa_thread_state_nothing;
 
 /* An unused state or a new one, with empty caches; NULL if memory ran out. */
 XA_MUST_USE struct xa_thread_state *xa_thread_state_take(void);

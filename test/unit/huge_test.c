@@ -409,7 +409,7 @@ random_objects_keep_their_contents_and_the_books(void **state)
     assert_int_equal(load(&xa_huge_counters.live_bytes), live);
     assert_int_equal(load(&xa_huge_counters.live_objects), count);
     assert_int_equal(
-        live + load(&xa_huge_counters.kept_bytes) + xa_page_map.limit, xa_os_fake_mapped_bytes());
+        live + load(&xa_huge_counters.kept_bytes) + xa_page_map_limit, xa_os_fake_mapped_bytes());
 }
 
 static void

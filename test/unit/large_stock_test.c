@@ -23,6 +23,7 @@ enum {
     THREADS = 4,
     HELD = 6,
     ROUNDS = 3000,
+    ROUNDS_MAX = 10000000,
     SECONDS = 120,
 };
 
@@ -197,7 +198,8 @@ own(unsigned index)
 {
     struct xa_seed_random numbers = xa_seed_start(seed, index);
     size_t *held[HELD] = {NULL};
-    for (int round = 0; round < ROUNDS; round++) {
+    /* Until the other thread has met some, however late it starts. */
+    for (int round = 0; round < ROUNDS || (emptied == 0 && round < ROUNDS_MAX); round++) {
         size_t **place = &held[xa_seed_below(&numbers, HELD)];
         if (*place == NULL) {
             *place = xa_fast_malloc(65 * KIB + xa_seed_below(&numbers, 1500 * KIB));

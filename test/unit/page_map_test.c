@@ -17,7 +17,7 @@ place(unsigned steps)
     uintptr_t table = xa_os_find_free_range((size_t)XA_PAGE_MAP_STEPS * xa_page_map_step_bytes());
     assert_int_not_equal(table, 0);
     base = (table & ~(uintptr_t)(XA_CHUNK_BYTES - 1)) + ((uintptr_t)1 << 30);
-    xa_page_map_init(base, table);
+    xa_page_map_init(base);
     for (unsigned i = 0; i < steps; i++)
         assert_true(xa_page_map_grow());
 }
@@ -84,7 +84,7 @@ each_step_covers_as_much_again(void **state)
         size_t last = step * XA_PAGE_MAP_STEP_SLOTS - 1;
         assert_null(xa_page_map_region(last));
         assert_true(xa_page_map_grow());
-        assert_int_equal(xa_page_map.limit, step * xa_page_map_step_bytes());
+        assert_int_equal(xa_page_map_limit, step * xa_page_map_step_bytes());
         struct xa_region region = {.slot = (uint32_t)last};
         xa_page_map_set_region(last, &region);
         assert_ptr_equal(xa_page_map_region(last), &region);
@@ -111,7 +111,7 @@ growing_ends_with_the_last_step(void **state)
 {
     (void)state;
     place(XA_PAGE_MAP_STEPS);
-    assert_int_equal(xa_page_map.limit, (size_t)XA_PAGE_MAP_SLOTS * XA_CHUNK_GRANULES);
+    assert_int_equal(xa_page_map_limit, (size_t)XA_PAGE_MAP_SLOTS * XA_CHUNK_GRANULES);
     assert_false(xa_page_map_grow());
     xa_page_map_set_class((size_t)XA_PAGE_MAP_SLOTS * XA_CHUNK_GRANULES - 1, 1, 9);
     assert_int_equal(
@@ -126,10 +126,11 @@ growing_fails_without_memory_and_can_be_repeated(void **state)
     for (unsigned long nth = 1; nth <= 2; nth++) {
         xa_os_fake_fail(XA_OS_FAKE_ANY, 1, XA_OS_FAKE_ONCE);
         assert_false(xa_page_map_grow());
-        assert_int_equal(xa_page_map.limit, xa_page_map_step_bytes());
+        assert_int_equal(xa_page_map_limit, xa_page_map_step_bytes());
         assert_null(xa_page_map_region(XA_PAGE_MAP_STEP_SLOTS));
     }
-    xa_os_fake_add_foreign((uintptr_t)xa_page_map.classes + xa_page_map_step_bytes() + 4096, 4096);
+    xa_os_fake_add_foreign(
+        (uintptr_t)xa_page_map_classes() + xa_page_map_step_bytes() + 4096, 4096);
     assert_false(xa_page_map_grow());
     xa_os_fake_remove_foreign();
     assert_true(xa_page_map_grow());

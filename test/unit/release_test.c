@@ -111,9 +111,9 @@ foreign_pointers_are_reported_once_and_left_alone(void **state)
     xa_os_fake_clear_errors();
     xa_fast_free((void *)16);
     xa_fast_free((void *)UINTPTR_MAX);
-    xa_fast_free((void *)(xa_page_map.base - 16));
-    xa_fast_free((void *)xa_page_map.base);
-    xa_fast_free((void *)(xa_page_map.base + 500 * (uintptr_t)XA_CHUNK_BYTES));
+    xa_fast_free((void *)(xa_page_map_start - 16));
+    xa_fast_free((void *)xa_page_map_start);
+    xa_fast_free((void *)(xa_page_map_start + 500 * (uintptr_t)XA_CHUNK_BYTES));
     assert_int_equal(xa_release_usable_bytes(on_the_stack, "malloc_usable_size"), 0);
     assert_string_equal(xa_os_fake_errors(), "");
 }

@@ -91,7 +91,7 @@ the_map_covers_every_slot_that_is_given_out(void **state)
     size_t last = slot + 3 * XA_PAGE_MAP_STEP_SLOTS - 1;
     xa_page_map_set_class(last * XA_CHUNK_GRANULES + XA_CHUNK_GRANULES - 1, 1, 3);
     assert_int_equal(xa_page_map_class(xa_window_address(last + 1) - 1), 3);
-    assert_int_equal(xa_page_map.limit, 4 * xa_page_map_step_bytes());
+    assert_int_equal(xa_page_map_limit, 4 * xa_page_map_step_bytes());
 }
 
 static void
@@ -130,7 +130,7 @@ base_for_seed(uint64_t host_seed)
     xa_os_fake_set_seed(host_seed);
     xa_os_init();
     assert_int_equal(xa_window_take(1, 1), 1);
-    return xa_page_map.base;
+    return xa_page_map_start;
 }
 
 /* Each placing needs a process; the bases come back through the test's output. */
@@ -186,7 +186,7 @@ where_there_is_no_place_there_is_none_until_there_is(void **state)
     xa_os_init();
     xa_os_fake_fail(XA_OS_FAKE_ANY, 1, XA_OS_FAKE_FROM_THEN_ON);
     assert_int_equal(xa_window_take(1, 1), XA_WINDOW_NONE);
-    assert_int_equal(xa_page_map_class(xa_page_map.base), XA_CLASS_NONE);
+    assert_int_equal(xa_page_map_class(xa_page_map_start), XA_CLASS_NONE);
     xa_os_fake_stop_failing();
     assert_int_equal(xa_window_take(1, 1), 1);
 }

@@ -30,7 +30,7 @@
 
 enum {
     RESERVE_OBJECTS_MAX = 16 * XA_MAGAZINE_OBJECTS_MAX,
-    RESERVE_BYTES_MAX = 256 * 1024,
+    RESERVE_BYTES_MAX = 128 * 1024,
     PATIENCE_FACTOR = 8,
     NEIGHBOURS_ASKED = 3,
 };
@@ -228,13 +228,21 @@ xa_arena_check(unsigned size_class, const void *object)
     xa_lock_unlock(&bin->lock);
 }
 
+/* Without a lock, and not in one step: of a sample some may be lost. */
+static void
+sample(_Atomic size_t *counter, size_t amount)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+        memory_order_relaxed);
+}
+
 void
 xa_arena_note_request(struct xa_arena *arena, unsigned size_class, size_t bytes)
 {
     struct xa_bin_counters *counters = &arena->bins[size_class].counters;
     /* Figures for people, without the bin's lock and ordered with nothing. */
-    atomic_fetch_add_explicit(&counters->sampled_requests, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&counters->sampled_bytes, bytes, memory_order_relaxed);
+    sample(&counters->sampled_requests, 1);
+    sample(&counters->sampled_bytes, bytes);
 }
 
 /* What may pile up in a reserve: some magazines, and not too many bytes. */
@@ -243,6 +251,16 @@ reserve_bound(unsigned size_class)
 {
     size_t objects = RESERVE_BYTES_MAX / xa_size_class_table[size_class].object_bytes;
     return objects < RESERVE_OBJECTS_MAX ? objects : RESERVE_OBJECTS_MAX;
+}
+
+/* Slots of a depot that its magazines may take: as many bytes as a reserve at most, but one. */
+static unsigned
+slots_for(unsigned size_class, const struct xa_magazine *magazine)
+{
+    size_t bytes = atomic_load_explicit(&magazine->count, memory_order_relaxed) *
+        (size_t)xa_size_class_table[size_class].object_bytes;
+    size_t slots = RESERVE_BYTES_MAX / bytes;
+    return slots == 0 ? 1 : slots < XA_DEPOT_SLOTS ? (unsigned)slots : XA_DEPOT_SLOTS;
 }
 
 /*
@@ -263,7 +281,7 @@ drain(struct xa_depot *depot, unsigned size_class, struct xa_magazine *list,
         if (done == count)
             xa_magazine_discard(magazine);
         else
-            (void)xa_depot_put(depot, magazine);
+            (void)xa_depot_put(depot, magazine, XA_DEPOT_SLOTS);
     }
 }
 
@@ -291,7 +309,8 @@ void
 xa_arena_put_magazine(struct xa_arena *arena, unsigned size_class, struct xa_magazine *magazine)
 {
     struct xa_bin *bin = bin_of(arena, size_class);
-    size_t on_stack = xa_depot_put(&bin->depot, magazine), bound = reserve_bound(size_class);
+    size_t bound = reserve_bound(size_class);
+    size_t on_stack = xa_depot_put(&bin->depot, magazine, slots_for(size_class, magazine));
     if (on_stack <= bound)
         return;
     /* A busy lock leaves everything where it is, until really much has piled up. */

@@ -212,11 +212,11 @@ static unsigned
 return_to_slab(struct xa_bin *bin, const struct xa_slab_view *view, void **objects, unsigned count,
     struct xa_bin_released *released)
 {
-    unsigned done = 0, free_before = view->record->as.slab.free_slots;
-    do {
-        complain_unless_taken(xa_slab_return(view, (uintptr_t)objects[done]), objects[done]);
-        done++;
-    } while (done < count && xa_slab_view_has(view, (uintptr_t)objects[done]));
+    enum xa_slab_verdict verdict;
+    unsigned free_before = view->record->as.slab.free_slots;
+    unsigned done = xa_slab_return(view, objects, count, &verdict);
+    if (XA_UNLIKELY(verdict != XA_SLAB_TAKEN))
+        complain_unless_taken(verdict, objects[done]);
     move_up(bin, view->granule, free_before, released);
     return done;
 }

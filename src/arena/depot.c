@@ -34,11 +34,11 @@ push(struct xa_depot *depot, struct xa_magazine *magazine, unsigned count)
 }
 
 size_t
-xa_depot_put(struct xa_depot *depot, struct xa_magazine *magazine)
+xa_depot_put(struct xa_depot *depot, struct xa_magazine *magazine, unsigned slots)
 {
     unsigned count = atomic_load_explicit(&magazine->count, memory_order_relaxed);
     uint64_t word = word_of(magazine, count);
-    for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++) {
+    for (unsigned i = 0; i < slots; i++) {
         uint64_t empty = 0;
         if (atomic_load_explicit(&depot->slots[i], memory_order_relaxed) == 0 &&
             atomic_compare_exchange_strong_explicit(

@@ -30,8 +30,11 @@ struct XA_CACHE_ALIGNED xa_depot {
     _Atomic uint64_t stack;                 /* [a] linked by `next` */
 };
 
-/* Hand over a magazine with objects.  The objects on the stack if it went there, else 0. */
-size_t xa_depot_put(struct xa_depot *depot, struct xa_magazine *magazine);
+/*
+ * Hand over a magazine with objects, into one of the first `slots` slots or on the stack.
+ * The objects on the stack if it went there, else 0.
+ */
+size_t xa_depot_put(struct xa_depot *depot, struct xa_magazine *magazine, unsigned slots);
 
 /* A magazine from a slot, or NULL. */
 struct xa_magazine *xa_depot_take(struct xa_depot *depot);

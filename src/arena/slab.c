@@ -122,15 +122,13 @@ xa_slab_view(struct xa_slab_view *view, uintptr_t address)
     };
 }
 
-/* The slot that begins at the address, or class->slots if none does. */
-static unsigned
-slot_at(const struct xa_slab_view *view, uintptr_t address)
+/* The slot that begins at an offset, or one beyond the last if none does. */
+XA_INLINE uint64_t
+slot_at(const struct xa_size_class *class, uint64_t offset)
 {
-    uint64_t offset = address - view->start;
     /* Exact for the offset of a slot: the rounding error stays below one part in `bytes`. */
-    uint64_t index = offset * view->class->reciprocal >> 32;
-    bool is_slot = index * view->class->object_bytes == offset && index < view->class->slots;
-    return is_slot ? (unsigned)index : view->class->slots;
+    uint64_t index = offset * class->reciprocal >> 32;
+    return index * class->object_bytes == offset ? index : class->slots;
 }
 
 enum xa_slab_verdict
@@ -138,22 +136,33 @@ xa_slab_look(uintptr_t address)
 {
     struct xa_slab_view view;
     xa_slab_view(&view, address);
-    unsigned slot = slot_at(&view, address);
-    if (slot == view.class->slots)
+    uint64_t slot = slot_at(view.class, address - view.start);
+    if (slot >= view.class->slots)
         return XA_SLAB_INSIDE;
     return (view.words[slot / 64] >> (slot % 64)) & 1 ? XA_SLAB_FREE : XA_SLAB_TAKEN;
 }
 
-enum xa_slab_verdict
-xa_slab_return(const struct xa_slab_view *view, uintptr_t address)
+unsigned
+xa_slab_return(const struct xa_slab_view *view, void *const *objects, unsigned count,
+    enum xa_slab_verdict *verdict)
 {
-    unsigned slot = slot_at(view, address);
-    if (XA_UNLIKELY(slot == view->class->slots))
-        return XA_SLAB_INSIDE;
-    uint64_t *word = &view->words[slot / 64], bit = UINT64_C(1) << (slot % 64);
-    if (XA_UNLIKELY((*word & bit) != 0))
-        return XA_SLAB_FREE;
-    *word |= bit;
-    view->record->as.slab.free_slots++;
-    return XA_SLAB_TAKEN;
+    const struct xa_size_class class = *view->class;
+    const uintptr_t start = view->start;
+    const size_t bytes = view->bytes;
+    uint64_t *words = view->words;
+    unsigned done = 0;
+    *verdict = XA_SLAB_TAKEN;
+    for (; done < count; done++) {
+        uint64_t offset = (uintptr_t)objects[done] - start;
+        if (offset >= bytes)
+            break;
+        uint64_t slot = slot_at(&class, offset), bit = UINT64_C(1) << (slot % 64);
+        if (XA_UNLIKELY(slot >= class.slots || (words[slot / 64] & bit) != 0)) {
+            *verdict = slot >= class.slots ? XA_SLAB_INSIDE : XA_SLAB_FREE;
+            break;
+        }
+        words[slot / 64] |= bit;
+    }
+    view->record->as.slab.free_slots = (uint16_t)(view->record->as.slab.free_slots + done);
+    return done;
 }

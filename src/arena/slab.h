@@ -57,8 +57,13 @@ xa_slab_view_has(const struct xa_slab_view *view, uintptr_t address)
     return address - view->start < view->bytes;
 }
 
-/* Free the slot at an address of the slab at hand, if it is taken; what was there. */
-enum xa_slab_verdict xa_slab_return(const struct xa_slab_view *view, uintptr_t address);
+/*
+ * Free the slots of the objects, from the front on, as far as these lie in the slab at hand
+ * and are taken; how many were.  `*verdict` is what is at the first that was not freed, or
+ * TAKEN if that lies elsewhere or all were.
+ */
+unsigned xa_slab_return(const struct xa_slab_view *view, void *const *objects, unsigned count,
+    enum xa_slab_verdict *verdict);
 
 /* The granule where the slab of any address in it begins. */
 static inline uint32_t

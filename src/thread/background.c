@@ -250,7 +250,7 @@ xa_background_look(void)
 {
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
     if (state == XA_BACKGROUND_ABSENT) {
-        /* Most slow paths change nothing that would matter; early ones come before libc is up. */
+        /* Early slow paths come before libc is up. */
         if (atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed) &&
             xa_os_environment_is_ready()) {
             atomic_store_explicit(&xa_page_heap_has_news, false, memory_order_relaxed);

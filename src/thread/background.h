@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/annotate.h"
+#include "page/page_heap.h"
 
 enum xa_background_state {
     XA_BACKGROUND_ABSENT,  /* not started (in this process) */
@@ -36,8 +37,12 @@ xa_background_is_there(void)
 static inline void
 xa_background_poke(void)
 {
-    if (XA_UNLIKELY(atomic_load_explicit(&xa_background_state, memory_order_relaxed) !=
-            XA_BACKGROUND_AWAKE))
+    uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
+    /* Most slow paths change nothing that would matter to it. */
+    bool is_fine = state == XA_BACKGROUND_AWAKE ||
+        (state == XA_BACKGROUND_ABSENT &&
+            !atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed));
+    if (XA_UNLIKELY(!is_fine))
         xa_background_look();
 }
 

@@ -45,20 +45,32 @@ order_stores(void)
 /*
  * Objects that a magazine of the class holds at a step; 0 without a magazine.  Bounded in
  * bytes as well, so that a thread which holds a few large objects has not as many idle ones
- * between them.
+ * between them.  At the last step even large ones come by the handful.
  */
 static unsigned
 capacity_at(unsigned size_class, unsigned step)
 {
-    static const uint8_t objects[STEP_MAX + 1] = {
-        [STEP_FIRST] = 8, [5] = 28, [STEP_MAX] = XA_MAGAZINE_OBJECTS_MAX};
-    static const uint16_t bytes[STEP_MAX + 1] = {
-        [STEP_FIRST] = 1024, [5] = 8192, [STEP_MAX] = 32768};
-    unsigned bound = bytes[step] / xa_size_class_table[size_class].object_bytes;
-    /* A magazine of one object is the last step only. */
-    if (bound <= 1)
-        bound = step == STEP_MAX;
-    return objects[step] < bound ? objects[step] : bound;
+    static const struct {
+        uint8_t objects;
+        uint8_t handful; /* where these are more bytes, */
+        uint32_t bytes;
+        uint32_t handful_bytes; /* up to here */
+    } bounds[STEP_MAX + 1] = {
+        [STEP_FIRST] = {8, 0, 1024, 0},
+        [5] = {28, 0, 8192, 0},
+        [STEP_MAX] = {XA_MAGAZINE_OBJECTS_MAX, 8, 16384, 131072},
+    };
+    size_t object_bytes = xa_size_class_table[size_class].object_bytes;
+    size_t objects = bounds[step].bytes / object_bytes;
+    size_t handful = bounds[step].handful_bytes / object_bytes;
+    if (handful > bounds[step].handful)
+        handful = bounds[step].handful;
+    if (objects < handful)
+        objects = handful;
+    /* A magazine of one object is not worth its memory. */
+    if (objects <= 1)
+        return 0;
+    return objects < bounds[step].objects ? (unsigned)objects : bounds[step].objects;
 }
 
 /*
@@ -226,26 +238,34 @@ adopt_orphan(void)
     return true;
 }
 
-/* Objects straight from slabs: one, and the rest into a magazine if the cache may have one. */
+/* Objects straight from slabs into an empty magazine, and one out of it. */
+static void *
+fill_magazine(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *magazine)
+{
+    xa_slot *end = xa_magazine_end(magazine);
+    unsigned capacity = (unsigned)(end - magazine->slots);
+    unsigned count = xa_arena_take(state->arena, size_class, magazine->slots, capacity);
+    if (count == 0) {
+        put_empty(state, magazine);
+        return NULL;
+    }
+    /* Where memory ran short: objects stand at a magazine's end. */
+    for (unsigned i = count; count < capacity && i > 0; i--)
+        *(end - count + i - 1) = magazine->slots[i - 1];
+    atomic_store_explicit(&magazine->count, (uint16_t)count, memory_order_relaxed);
+    return switch_to(state, size_class, magazine);
+}
+
+/* From slabs: one object, or many if the cache may have a magazine. */
 static void *
 fill(struct xa_thread_state *state, unsigned size_class)
 {
-    void *objects[XA_MAGAZINE_OBJECTS_MAX];
+    void *object;
     unsigned capacity = capacity_at(size_class, state->steps[size_class]);
-    unsigned wanted = capacity == 0 ? 1 : capacity;
-    unsigned count = xa_arena_take(state->arena, size_class, objects, wanted);
-    if (count <= 1)
-        return count == 0 ? NULL : objects[0];
-    struct xa_magazine *magazine = take_empty(state, capacity);
-    if (magazine == NULL) {
-        (void)xa_arena_return(size_class, objects + 1, count - 1, XA_ARENA_WAIT);
-        return objects[0];
-    }
-    xa_slot *first = xa_magazine_end(magazine) - count;
-    for (unsigned i = 0; i < count; i++)
-        first[i] = objects[i];
-    atomic_store_explicit(&magazine->count, (uint16_t)count, memory_order_relaxed);
-    return switch_to(state, size_class, magazine);
+    struct xa_magazine *magazine = capacity <= 1 ? NULL : take_empty(state, capacity);
+    if (magazine != NULL)
+        return fill_magazine(state, size_class, magazine);
+    return xa_arena_take(state->arena, size_class, &object, 1) == 1 ? object : NULL;
 }
 
 /*

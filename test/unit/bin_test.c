@@ -229,7 +229,8 @@ freeing_into_a_slab_that_is_gone_is_fatal(void **state)
         assert_int_equal(xa_slab_take(granule, &object, 1), 1);
         struct xa_slab_view view;
         xa_slab_view(&view, (uintptr_t)object);
-        assert_int_equal(xa_slab_return(&view, (uintptr_t)object), XA_SLAB_TAKEN);
+        enum xa_slab_verdict verdict;
+        assert_int_equal(xa_slab_return(&view, &object, 1, &verdict), 1);
         xa_slab_finish(granule);
         snprintf(expected, sizeof expected,
             "xalloc: free(0x%zx): already free, found when it reached its slab. "
@@ -256,7 +257,7 @@ the_depot_s_stack_becomes_the_reserve(void **state)
     begin();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS + 3; i++) {
         magazines[i] = magazine_of(10 + i);
-        (void)xa_depot_put(&bin.depot, magazines[i]);
+        (void)xa_depot_put(&bin.depot, magazines[i], XA_DEPOT_SLOTS);
     }
     assert_true(xa_bin_has_magazine(&bin));
     assert_int_equal(bin.reserve_objects, 0);
@@ -280,7 +281,7 @@ a_reserve_is_trimmed_to_a_bound(void **state)
     (void)state;
     begin();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS + 10; i++)
-        (void)xa_depot_put(&bin.depot, magazine_of(13));
+        (void)xa_depot_put(&bin.depot, magazine_of(13), XA_DEPOT_SLOTS);
     struct xa_magazine *list = xa_bin_trim_reserve(&bin, 40);
     unsigned count = 0;
     for (; list != NULL; list = list->next)

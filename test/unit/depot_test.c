@@ -48,7 +48,7 @@ the_first_seven_go_to_slots(void **state)
     xa_os_init();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++) {
         magazines[i] = make(i + 1);
-        assert_int_equal(xa_depot_put(&depot, magazines[i]), 0);
+        assert_int_equal(xa_depot_put(&depot, magazines[i], XA_DEPOT_SLOTS), 0);
     }
     assert_false(xa_depot_has_stack(&depot));
     assert_int_equal(xa_depot_objects(&depot), 28);
@@ -70,10 +70,10 @@ further_ones_are_stacked_with_their_number(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++)
-        assert_int_equal(xa_depot_put(&depot, make(1)), 0);
+        assert_int_equal(xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS), 0);
     struct xa_magazine *first = make(10), *second = make(3);
-    assert_int_equal(xa_depot_put(&depot, first), 10);
-    assert_int_equal(xa_depot_put(&depot, second), 13);
+    assert_int_equal(xa_depot_put(&depot, first, XA_DEPOT_SLOTS), 10);
+    assert_int_equal(xa_depot_put(&depot, second, XA_DEPOT_SLOTS), 13);
     assert_true(xa_depot_has_stack(&depot));
     assert_int_equal(xa_depot_objects(&depot), 20);
     struct xa_magazine *stack = xa_depot_take_stack(&depot);
@@ -83,7 +83,7 @@ further_ones_are_stacked_with_their_number(void **state)
     assert_null(xa_depot_take_stack(&depot));
     assert_int_equal(xa_depot_objects(&depot), 7);
     /* The number begins anew. */
-    assert_int_equal(xa_depot_put(&depot, first), 10);
+    assert_int_equal(xa_depot_put(&depot, first, XA_DEPOT_SLOTS), 10);
 }
 
 static void
@@ -95,7 +95,7 @@ a_look_tells_whether_anything_came_or_went(void **state)
     seen[0] = xa_depot_look(&depot);
     assert_int_equal(seen[0], 0);
     for (unsigned i = 1; i < XA_DEPOT_SLOTS + 4; i++) {
-        (void)xa_depot_put(&depot, make(13));
+        (void)xa_depot_put(&depot, make(13), XA_DEPOT_SLOTS);
         seen[i] = xa_depot_look(&depot);
         assert_int_equal(xa_depot_look(&depot), seen[i]);
         for (unsigned j = 0; j < i; j++)
@@ -103,8 +103,8 @@ a_look_tells_whether_anything_came_or_went(void **state)
     }
     /* The same magazine in another slot is a change as well. */
     struct xa_magazine *first = xa_depot_take(&depot), *second = xa_depot_take(&depot);
-    (void)xa_depot_put(&depot, second);
-    (void)xa_depot_put(&depot, first);
+    (void)xa_depot_put(&depot, second, XA_DEPOT_SLOTS);
+    (void)xa_depot_put(&depot, first, XA_DEPOT_SLOTS);
     assert_int_not_equal(xa_depot_look(&depot), seen[XA_DEPOT_SLOTS + 3]);
 }
 
@@ -114,10 +114,10 @@ a_free_slot_is_preferred_to_the_stack(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i <= XA_DEPOT_SLOTS; i++)
-        (void)xa_depot_put(&depot, make(1));
+        (void)xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS);
     assert_non_null(xa_depot_take(&depot));
-    assert_int_equal(xa_depot_put(&depot, make(1)), 0);
-    assert_int_equal(xa_depot_put(&depot, make(1)), 2);
+    assert_int_equal(xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS), 0);
+    assert_int_equal(xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS), 2);
 }
 
 static void
@@ -126,11 +126,11 @@ the_number_on_the_stack_stops_at_what_it_can_say(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++)
-        (void)xa_depot_put(&depot, make(1));
+        (void)xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS);
     size_t number = 0;
     struct xa_magazine *last = NULL;
     for (unsigned i = 0; i < 5100; i++)
-        number = xa_depot_put(&depot, last = make(13));
+        number = xa_depot_put(&depot, last = make(13), XA_DEPOT_SLOTS);
     assert_int_equal(number, 65535);
     assert_ptr_equal(xa_depot_take_stack(&depot), last);
 }
@@ -180,7 +180,7 @@ exchange(unsigned index, void *argument)
             struct xa_magazine *magazine = held[--count];
             magazine->slots[0] = magazine->slots[1] = (void *)(uintptr_t)xa_seed_next(&numbers);
             atomic_store(&traffic->holders[number_of(traffic, magazine)], 0);
-            (void)xa_depot_put(&depot, magazine);
+            (void)xa_depot_put(&depot, magazine, XA_DEPOT_SLOTS);
         } else if (xa_seed_below(&numbers, 50) == 0) {
             struct xa_magazine *next, *list = xa_depot_take_stack(&depot);
             for (; list != NULL; list = next) {
@@ -195,7 +195,7 @@ exchange(unsigned index, void *argument)
     }
     while (count > 0) {
         atomic_store(&traffic->holders[number_of(traffic, held[--count])], 0);
-        (void)xa_depot_put(&depot, held[count]);
+        (void)xa_depot_put(&depot, held[count], XA_DEPOT_SLOTS);
     }
 }
 

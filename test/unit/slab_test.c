@@ -42,8 +42,17 @@ give(uint32_t granule, unsigned slot)
     uintptr_t address = start + (uintptr_t)slot * view.class->object_bytes;
     assert_int_equal(view.granule, granule);
     assert_true(xa_slab_view_has(&view, address));
-    assert_int_equal(xa_slab_return(&view, address), XA_SLAB_TAKEN);
-    assert_int_equal(xa_slab_return(&view, address), XA_SLAB_FREE);
+    void *objects_here[] = {(void *)address, (void *)(address + 1), (void *)(start - 16)};
+    enum xa_slab_verdict verdict;
+    assert_int_equal(xa_slab_return(&view, objects_here, 1, &verdict), 1);
+    assert_int_equal(verdict, XA_SLAB_TAKEN);
+    assert_int_equal(xa_slab_return(&view, objects_here, 1, &verdict), 0);
+    assert_int_equal(verdict, XA_SLAB_FREE);
+    assert_int_equal(xa_slab_return(&view, objects_here + 1, 1, &verdict), 0);
+    assert_int_equal(verdict, XA_SLAB_INSIDE);
+    /* What lies elsewhere ends the run, and is nothing wrong. */
+    assert_int_equal(xa_slab_return(&view, objects_here + 2, 1, &verdict), 0);
+    assert_int_equal(verdict, XA_SLAB_TAKEN);
 }
 
 static uint32_t

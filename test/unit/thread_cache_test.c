@@ -109,10 +109,13 @@ what_is_pushed_last_is_popped_first(void **state)
 static unsigned
 bound_of(unsigned size_class)
 {
-    unsigned objects = 32768 / xa_size_class_table[size_class].object_bytes;
-    if (objects > XA_MAGAZINE_OBJECTS_MAX)
-        return XA_MAGAZINE_OBJECTS_MAX;
-    return objects < 1 ? 1 : objects;
+    unsigned bytes = xa_size_class_table[size_class].object_bytes;
+    unsigned objects = 16384 / bytes, handful = 131072 / bytes;
+    if (handful > 8)
+        handful = 8;
+    if (objects < handful)
+        return handful;
+    return objects < XA_MAGAZINE_OBJECTS_MAX ? objects : XA_MAGAZINE_OBJECTS_MAX;
 }
 
 static void

@@ -21,7 +21,7 @@
  *                                 nothing new is put there.  Lists that change by
  *                                 a single store are whole; their locks are freed.
  *
- * Caches of the other threads are adopted one by one when the child next needs
+ * Caches of the other threads are adopted one by one, now and then when the child needs
  * memory (thread_cache.c).
  *
  * os/fork_watch.c sees to it that this runs before the child's first wait for a lock.

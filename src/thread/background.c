@@ -11,7 +11,8 @@
  * It wakes a few times in a decay period as long as something is dirty; looks for
  * idle threads' caches and depots three times in one; and sleeps when a look found nothing
  * left to do, until a slow path wakes it.  If none does for some seconds it ends, and is
- * started anew when it is wanted: a program at rest has only its own threads.
+ * started anew when it is wanted: a program at rest has only its own threads.  A forked
+ * child starts one only when it has made enough to give back itself.
  *
  * Under memory pressure (pressure.h) the decay time is shorter, and its periods with it.
  * Beyond the soft limit (page/limit.h) it gives back at once all that is unused, caches
@@ -53,6 +54,7 @@ static _Atomic bool trim_is_wanted;
 static _Atomic bool is_urged; /* the soft limit was passed */
 
 static _Atomic uint64_t retry_ms; /* not before this, after a refusal */
+static size_t inherited_bytes;    /* [c] what waited for a purger when this child was forked */
 
 static size_t
 dirty_bytes(void)
@@ -211,7 +213,8 @@ start(void)
 {
     uint32_t absent = XA_BACKGROUND_ABSENT;
     size_t least = has_threads() ? START_BYTES_WITH_THREADS : START_BYTES_ALONE;
-    if (dirty_bytes() + cached_bytes() < least)
+    /* A forked child shares what it inherited with its parent: that alone is not worth a thread. */
+    if (dirty_bytes() + cached_bytes() < inherited_bytes + least)
         return;
     if (!xa_options.background_thread || xa_options.strict_syscalls ||
         xa_options.dirty_decay_ms < 0) {
@@ -282,6 +285,8 @@ xa_background_reset_in_child(void)
 {
     atomic_store_explicit(&is_urged, false, memory_order_relaxed);
     atomic_store_explicit(&xa_page_heap_decay_divisor, 1, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_heap_has_news, false, memory_order_relaxed);
+    inherited_bytes = dirty_bytes() + cached_bytes();
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
     atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
     if (state != XA_BACKGROUND_REFUSED)

@@ -225,17 +225,16 @@ switch_to(struct xa_thread_state *state, unsigned size_class, struct xa_magazine
     return pop(state, size_class);
 }
 
-/* Take the objects of a thread that a fork left behind; true if there was one. */
-static bool
+/* Take the objects of a thread that a fork left behind, if there is one. */
+static void
 adopt_orphan(void)
 {
     struct xa_thread_state *orphan = xa_thread_state_take_orphan();
     if (orphan == NULL)
-        return false;
+        return;
     xa_thread_cache_restore(orphan);
     xa_thread_cache_flush(orphan);
     xa_thread_state_return(orphan);
-    return true;
 }
 
 /* Objects straight from slabs into an empty magazine, and one out of it. */
@@ -307,12 +306,18 @@ use(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *maga
     return switch_to(state, size_class, magazine);
 }
 
-/* Without a purging thread, what would be its work is done on slow paths, now and then. */
+/*
+ * What is done on slow paths now and then.  In a child of many threads that is adopting
+ * one of them: it costs some copied pages each time, and a child that only prepares an
+ * exec shall not pay for it.  Without a purging thread it is also what would be its work.
+ */
 static void
 tidy(struct xa_thread_state *state)
 {
-    if (atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed) ||
-        ++state->misses % MISSES_PER_LOOK != 0)
+    if (++state->misses % MISSES_PER_LOOK != 0)
+        return;
+    adopt_orphan();
+    if (atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed))
         return;
     (void)xa_large_stock_empty(state, XA_LARGE_STOCK_IDLE);
     xa_page_heap_tick(&state->arena->heap);
@@ -329,9 +334,6 @@ xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
         return switch_to(state, size_class, magazine);
     grow(state, size_class);
     magazine = xa_arena_take_magazine(state->arena, size_class);
-    /* One a miss, so that a child of many threads does not pay for all of them at once. */
-    if (magazine == NULL && adopt_orphan())
-        magazine = xa_arena_take_magazine(state->arena, size_class);
     return magazine != NULL ? use(state, size_class, magazine) : fill(state, size_class);
 }
 

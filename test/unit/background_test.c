@@ -218,6 +218,19 @@ a_child_starts_its_own(void **state)
     assert_int_equal(xa_background_state, XA_BACKGROUND_REFUSED);
 }
 
+static void
+a_child_needs_no_thread_for_what_it_inherited(void **state)
+{
+    (void)state;
+    begin("dirty_decay_ms:100000");
+    make_dirty(3 * MIB);
+    xa_background_reset_in_child();
+    make_dirty(3 * MIB);
+    assert_int_equal(xa_background_state, XA_BACKGROUND_ABSENT);
+    make_dirty(12 * MIB);
+    assert_true(xa_background_is_there());
+}
+
 int
 main(void)
 {
@@ -232,6 +245,7 @@ main(void)
         XA_OS_FAKE_FRESH(who_never_gives_back_needs_no_thread),
         XA_OS_FAKE_FRESH(before_libc_is_up_it_does_not_start),
         XA_OS_FAKE_FRESH(a_child_starts_its_own),
+        XA_OS_FAKE_FRESH(a_child_needs_no_thread_for_what_it_inherited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

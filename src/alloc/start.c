@@ -131,7 +131,8 @@ apply_options(void)
                 xa_start_cached_class_max = c;
     bool has_stock = xa_start_cached_class_max == XA_SMALL_CLASSES;
     xa_large_stock_max_bytes = has_stock ? xa_options.thread_cache_max_bytes : 0;
-    xa_arena_set_limit(arena_count());
+    if (xa_options.narenas != 0)
+        xa_arena_set_limit(arena_count());
 }
 
 static void
@@ -177,8 +178,10 @@ in_child(void)
     /* The process's only thread forked: nobody else can have held a lock. */
     const struct xa_thread_state *self = xa_thread_state_self;
     bool was_alone = !atomic_load_explicit(&start.has_threads, memory_order_relaxed);
-    if (was_alone && !had_purger && xa_thread_state_is_real(self) && self->is_first)
+    if (was_alone && !had_purger && xa_thread_state_is_real(self) && self->is_first) {
+        xa_thread_state_renumber(xa_thread_state_self);
         return;
+    }
     xa_fork_in_child();
 }
 
@@ -195,6 +198,16 @@ begin_thread(struct xa_thread_state *state, bool is_first)
         return;
     xa_thread_exit_arm(state);
     xa_fork_watch_register();
+}
+
+/* A second thread is about to begin. */
+static void
+expect_threads(void)
+{
+    if (atomic_exchange_explicit(&start.has_threads, true, memory_order_seq_cst))
+        return;
+    /* For one thread an arena is enough, and nobody need ask for the processors. */
+    xa_arena_set_limit(arena_count());
 }
 
 /* The first thread is no longer alone. */
@@ -282,7 +295,7 @@ xa_start_thread(void)
     /* Before this thread takes its first lock: a child has to know that there may be two. */
     bool is_first = !atomic_exchange_explicit(&start.has_first, true, memory_order_relaxed);
     if (!is_first)
-        atomic_store_explicit(&start.has_threads, true, memory_order_seq_cst);
+        expect_threads();
     state = xa_thread_state_take();
     if (state == NULL)
         return NULL;

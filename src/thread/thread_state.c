@@ -172,8 +172,17 @@ xa_thread_state_take_orphan(void)
 }
 
 void
+xa_thread_state_renumber(struct xa_thread_state *state)
+{
+    atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
+}
+
+void
 xa_thread_state_claim(struct xa_thread_state *state)
 {
+    /* It is as it was taken, but in a child. */
+    if (xa_thread_state_is_current(state))
+        return;
     state->fork_generation = states.fork_generation;
-    atomic_store_explicit(&state->thread_number, xa_os_thread_number(), memory_order_release);
+    xa_thread_state_renumber(state);
 }

@@ -101,6 +101,9 @@ XA_MUST_USE struct xa_thread_state *xa_thread_state_take(void);
  */
 void xa_thread_state_claim(struct xa_thread_state *state);
 
+/* In a child the calling thread, to whom the state belongs, has another number. */
+void xa_thread_state_renumber(struct xa_thread_state *state);
+
 /* The thread is done with it; its caches are empty. */
 void xa_thread_state_return(struct xa_thread_state *state);
 

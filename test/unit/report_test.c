@@ -251,6 +251,7 @@ the_arenas_are_listed_and_add_up(void **state)
 {
     (void)state;
     allocate_some();
+    xa_arena_set_limit(2);
     struct xa_arena *other = xa_arena_assign();
     assert_int_equal(other->index, 1);
     write_report(XA_REPORT_FULL);

@@ -43,6 +43,12 @@ without_settings_the_defaults_hold(void **state)
     assert_memory_equal(&xa_options, &xa_options_defaults, sizeof xa_options);
     assert_int_equal(xa_start_cached_class_max, XA_SMALL_CLASSES);
     assert_string_equal(xa_os_fake_errors(), no_errors);
+    /* Nobody has asked for the processors yet. */
+    assert_int_equal(xa_arena_limit(), 1);
+    assert_non_null(xa_start_thread());
+    assert_int_equal(xa_arena_limit(), 1);
+    xa_thread_state_self = XA_THREAD_STATE_NONE;
+    assert_non_null(xa_start_thread());
     assert_int_equal(xa_arena_limit(), 2);
 }
 
@@ -147,6 +153,11 @@ arenas_for(unsigned processors, const char *environment, const char *cap)
         xa_os_fake_set_affinity(processors);
         xa_os_fake_set_environment("MALLOC_ARENA_MAX", cap);
         start(NULL, NULL, environment);
+        /* A first thread, and a second one. */
+        for (int i = 0; i < 2; i++) {
+            xa_thread_state_self = XA_THREAD_STATE_NONE;
+            (void)xa_start_thread();
+        }
         count = xa_arena_limit();
         _exit(write(ends[1], &count, sizeof count) == sizeof count ? 0 : 1);
     }

@@ -9,7 +9,7 @@
 struct xa_magazine *
 xa_magazine_make(unsigned capacity)
 {
-    struct xa_magazine *magazine = xa_metadata_take(XA_MAGAZINE_BYTES);
+    struct xa_magazine *magazine = xa_metadata_take_as_it_is(XA_MAGAZINE_BYTES);
     if (magazine == NULL)
         return NULL;
     xa_assert(xa_magazine_is_full_at(magazine->slots));

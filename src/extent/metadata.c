@@ -146,25 +146,41 @@ clear(void *block, size_t bytes)
         words[i] = 0;
 }
 
-void *
-xa_metadata_take(size_t bytes)
+/* A block, and whether it has been used before. */
+static void *
+take(size_t rounded, bool *is_reused)
 {
-    size_t rounded = round_up(bytes);
     struct free_block **list =
         rounded <= XA_METADATA_BLOCK_MAX ? &metadata.lists[list_of(rounded)] : NULL;
     xa_lock_lock(&metadata.lock);
     struct free_block *block = list == NULL ? NULL : *list;
-    bool is_reused = block != NULL;
-    if (is_reused)
+    *is_reused = block != NULL;
+    if (*is_reused)
         *list = block->next;
     else
         block = cut(rounded);
     if (block != NULL)
         add(&metadata.used_bytes, rounded);
     xa_lock_unlock(&metadata.lock);
+    return block;
+}
+
+void *
+xa_metadata_take(size_t bytes)
+{
+    size_t rounded = round_up(bytes);
+    bool is_reused;
+    void *block = take(rounded, &is_reused);
     if (is_reused)
         clear(block, rounded);
     return block;
+}
+
+void *
+xa_metadata_take_as_it_is(size_t bytes)
+{
+    bool is_reused;
+    return take(round_up(bytes), &is_reused);
 }
 
 /* From the region's end, since at its beginning small blocks stand close together. */

@@ -20,6 +20,9 @@ enum {
  */
 XA_MUST_USE void *xa_metadata_take(size_t bytes);
 
+/* The same, but it may hold anything. */
+XA_MUST_USE void *xa_metadata_take_as_it_is(size_t bytes);
+
 /*
  * Zeroed pages of XA_METADATA_PAGE_BYTES, enough for `bytes`, where nothing else is; for
  * ever.  NULL if memory ran out.

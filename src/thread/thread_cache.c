@@ -27,7 +27,7 @@
 #include "thread/large_stock.h"
 
 enum {
-    EMPTIES_KEPT = 4,
+    EMPTIES_KEPT = 8,
     MISSES_PER_LOOK = 64,
     STEP_FIRST = 4, /* with a magazine, where objects are small */
     STEP_MAX = 6,

@@ -13,6 +13,7 @@ xa_magazine_make(unsigned capacity)
     if (magazine == NULL)
         return NULL;
     xa_assert(xa_magazine_is_full_at(magazine->slots));
+    magazine->next = NULL;
     xa_magazine_set_capacity(magazine, capacity);
     return magazine;
 }

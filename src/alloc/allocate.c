@@ -145,16 +145,12 @@ allocate(const struct request *request)
     return object;
 }
 
-/* Sizes between the tiny ones and the largest small one are popped here, without a frame. */
 void *
 xa_allocate_beyond(size_t size)
 {
-    size_t index = (size - 1) >> XA_SMALL_SHIFT;
-    if (XA_LIKELY(index < XA_SMALL_STEPS && size > XA_TINY_MAX_BYTES)) {
-        void *object = xa_fast_pop(xa_thread_state_self, xa_size_class_small[index]);
-        if (XA_LIKELY(object != NULL))
-            return object;
-    }
+    void *object = xa_fast_take_small(size);
+    if (XA_LIKELY(object != NULL))
+        return object;
     return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS});
 }
 

@@ -70,6 +70,16 @@ xa_fast_take(size_t size)
     return NULL;
 }
 
+/* The same for sizes between the tiny ones and the largest small one. */
+XA_INLINE void *
+xa_fast_take_small(size_t size)
+{
+    size_t index = (size - 1) >> XA_SMALL_SHIFT;
+    if (XA_LIKELY(index < XA_SMALL_STEPS && size > XA_TINY_MAX_BYTES))
+        return xa_fast_pop(xa_thread_state_self, xa_size_class_small[index]);
+    return NULL;
+}
+
 XA_INLINE void *
 xa_fast_malloc(size_t size)
 {

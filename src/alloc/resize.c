@@ -36,7 +36,7 @@ without_copy(void *pointer, size_t usable, size_t size)
     return xa_resize_fits(usable, size) ? pointer : NULL;
 }
 
-static void *
+XA_INLINE void *
 copy(void *pointer, size_t usable, size_t size)
 {
     void *object = xa_fast_malloc(size);
@@ -62,12 +62,17 @@ resize_whole(void *pointer, size_t usable, size_t size)
 }
 
 void *
+xa_resize_small(void *pointer, size_t usable, size_t size)
+{
+    return xa_resize_fits(usable, size) ? pointer : copy(pointer, usable, size);
+}
+
+void *
 xa_resize(void *pointer, size_t size)
 {
     size_t small = xa_fast_small_bytes(pointer);
-    /* Whether a small object stays is a matter of its class alone. */
-    if (XA_LIKELY(small != 0))
-        return xa_resize_fits(small, size) ? pointer : copy(pointer, small, size);
+    if (small != 0)
+        return xa_resize_small(pointer, small, size);
     size_t usable = xa_release_usable_bytes(pointer, "realloc");
     /* NULL has no bytes either; that is said for clang-tidy, which does not see it. */
     if (usable == 0 || pointer == NULL)

@@ -23,4 +23,7 @@ xa_resize_fits(size_t usable, size_t size)
  */
 XA_MUST_USE void *xa_resize(void *pointer, size_t size);
 
+/* The same for a small object of `usable` bytes, whose class alone says whether it stays. */
+XA_MUST_USE void *xa_resize_small(void *pointer, size_t usable, size_t size);
+
 #endif

@@ -33,7 +33,10 @@ fail(int error)
 static XA_NOINLINE void *
 malloc_after_miss(size_t size)
 {
-    void *pointer = xa_allocate_beyond(size);
+    void *pointer = xa_fast_take_small(size);
+    if (XA_LIKELY(pointer != NULL))
+        return pointer;
+    pointer = xa_allocate_beyond(size);
     return XA_LIKELY(pointer != NULL) ? pointer : fail(ENOMEM);
 }
 
@@ -93,7 +96,8 @@ realloc(void *pointer, size_t size)
         return malloc(size);
     if (XA_UNLIKELY(size == 0))
         return resize_to_nothing(pointer);
-    void *result = xa_resize(pointer, size);
+    void *result =
+        XA_LIKELY(usable != 0) ? xa_resize_small(pointer, usable, size) : xa_resize(pointer, size);
     if (XA_UNLIKELY(result == NULL))
         return fail(ENOMEM);
     return result;

@@ -148,15 +148,22 @@ xa_slab_return(const struct xa_slab_view *view, void *const *objects, unsigned c
 {
     const struct xa_size_class class = *view->class;
     const uintptr_t start = view->start;
-    const size_t bytes = view->bytes;
-    uint64_t *words = view->words;
+    uint64_t *words = view->words, slot = class.slots;
+    uintptr_t before = 0;
     unsigned done = 0;
     *verdict = XA_SLAB_TAKEN;
     for (; done < count; done++) {
-        uint64_t offset = (uintptr_t)objects[done] - start;
-        if (offset >= bytes)
-            break;
-        uint64_t slot = slot_at(&class, offset), bit = UINT64_C(1) << (slot % 64);
+        uintptr_t address = (uintptr_t)objects[done];
+        /* Objects often are freed in the order of their birth, and lie in a magazine in reverse. */
+        if (address + class.object_bytes == before && slot > 0) {
+            slot--;
+        } else {
+            if (address - start >= view->bytes)
+                break;
+            slot = slot_at(&class, address - start);
+        }
+        before = address;
+        uint64_t bit = UINT64_C(1) << (slot % 64);
         if (XA_UNLIKELY(slot >= class.slots || (words[slot / 64] & bit) != 0)) {
             *verdict = slot >= class.slots ? XA_SLAB_INSIDE : XA_SLAB_FREE;
             break;

@@ -9,7 +9,8 @@
  * A cache grows in steps, each time it misses.  At the first ones there is no
  * magazine: a thread that takes a few objects of a class and keeps them takes them from
  * slabs one at a time, and holds nothing else.  Its first free of the class is the sign that
- * it takes and gives, and leads at once to the step with the first magazine.  Each further
+ * it takes and gives, and leads to the step before the first magazine; the object itself goes
+ * to its slab, since it may come from another thread and have neighbours there.  Each further
  * step gives larger magazines, up to the class's bound, and needs its bytes from a budget
  * that all threads of the process share: so 500 threads cannot hold 500 full caches.
  * A cache that the purger took back, as its thread was idle, begins with the first magazine.
@@ -111,17 +112,14 @@ grow(struct xa_thread_state *state, unsigned size_class)
         grow_to(state, size_class, step + 1);
 }
 
-/* There was no place for an object that was freed: the next step that has some. */
-static void
-grow_to_hold(struct xa_thread_state *state, unsigned size_class)
+/* The lowest step at which the class has a magazine. */
+static unsigned
+first_step(unsigned size_class)
 {
-    unsigned step = state->steps[size_class];
-    if (step == STEP_MAX)
-        return;
-    unsigned next = step + 1;
-    while (next < STEP_MAX && capacity_at(size_class, next) == 0)
-        next++;
-    grow_to(state, size_class, next);
+    unsigned step = STEP_FIRST;
+    while (step < STEP_MAX && capacity_at(size_class, step) == 0)
+        step++;
+    return step;
 }
 
 void
@@ -129,7 +127,7 @@ xa_thread_cache_rest(struct xa_thread_state *state)
 {
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         if (state->steps[c] >= STEP_FIRST)
-            state->steps[c] = STEP_FIRST - 1;
+            state->steps[c] = (uint8_t)(first_step(c) - 1);
     atomic_fetch_sub_explicit(
         &xa_thread_cache_used_bytes, state->budget_bytes, memory_order_relaxed);
     state->budget_bytes = 0;
@@ -368,12 +366,20 @@ xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, voi
     if (push(state, size_class, object))
         return;
     struct xa_magazine *full = detach(state, size_class), *empty = NULL;
-    if (full != NULL)
+    unsigned first = first_step(size_class);
+    if (full != NULL) {
         put_aside(state, size_class, full);
-    else
+        grow(state, size_class);
+    } else if (state->steps[size_class] + 1U < first) {
+        /* The first free: the next miss will make a magazine, but this object is not for it. */
+        state->steps[size_class] = (uint8_t)(first - 1);
+        (void)xa_arena_return(size_class, &object, 1, XA_ARENA_WAIT);
+        return;
+    } else {
         /* The cache is new, and a first free of this object may have gone to its slab. */
         xa_arena_check(size_class, object);
-    grow_to_hold(state, size_class);
+        grow(state, size_class);
+    }
     unsigned capacity = capacity_at(size_class, state->steps[size_class]);
     if (capacity != 0)
         empty = take_empty(state, capacity);

@@ -371,9 +371,9 @@ empty_if_idle(struct xa_arena *arena, unsigned size_class)
     struct xa_bin *bin = &arena->bins[size_class];
     size_t magazines = xa_depot_look(&bin->depot) +
         (size_t)(uintptr_t)atomic_load_explicit(&bin->reserve, memory_order_relaxed);
-    size_t seen = magazines +
+    uint32_t seen = (uint32_t)(magazines +
         atomic_load_explicit(&bin->counters.allocations, memory_order_relaxed) * 3 +
-        atomic_load_explicit(&bin->counters.frees, memory_order_relaxed) * 5;
+        atomic_load_explicit(&bin->counters.frees, memory_order_relaxed) * 5);
     bool is_idle = seen == bin->seen;
     bin->seen = seen;
     if (is_idle && magazines != 0)

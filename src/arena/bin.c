@@ -28,7 +28,7 @@ void
 xa_bin_init(struct xa_bin *bin, uint16_t arena, unsigned size_class)
 {
     xa_lock_init(&bin->lock, XA_LOCK_RANK_BIN);
-    bin->arena = arena;
+    bin->arena = (uint8_t)arena;
     bin->size_class = (uint8_t)size_class;
     /* Release: whoever finds the bin ready finds its constants. */
     atomic_store_explicit(&bin->is_ready, true, memory_order_release);
@@ -105,7 +105,6 @@ xa_bin_take(struct xa_bin *bin, void **objects, unsigned count_wanted)
                 insert(bin, granule);
         }
     }
-    count(&bin->counters.taken_slots, taken);
     count(&bin->counters.allocations, taken);
     return taken;
 }
@@ -253,7 +252,6 @@ xa_bin_return(
             done += here;
         }
     }
-    count(&bin->counters.taken_slots, -(size_t)(done - lost));
     count(&bin->counters.frees, done);
     count(&bin->counters.lost_objects, lost);
     return done;

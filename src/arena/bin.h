@@ -22,16 +22,27 @@ struct xa_bin_counters {
 struct xa_bin {
     struct xa_depot depot; /* [a] a cache line of its own */
     struct xa_lock lock;
-    uint16_t arena;                      /* [c] index */
+    uint8_t arena;                       /* [c] index */
     uint8_t size_class;                  /* [c] */
     uint8_t generation;                  /* [b] changes when a fork sets the slabs aside */
     _Atomic bool is_ready;               /* [a] the constants above are set */
+    uint32_t seen;                       /* [p] of depot and reserve, when last looked at */
     uint32_t lists[XA_BIN_LISTS];        /* [b] slabs with free slots, the fullest on list 0 */
     struct xa_magazine *_Atomic reserve; /* [b] magazines off the depot's stack; read by anybody */
     _Atomic size_t reserve_objects;      /* [b] in them */
-    size_t seen;                         /* [p] of depot and reserve, when last looked at */
     struct xa_bin_counters counters;
 };
+_Static_assert(sizeof(struct xa_bin) == 192 || sizeof(void *) != 8, "three cache lines");
+
+/* Slots that are not free in their slab: live objects and cached ones.  Lock-free. */
+static inline size_t
+xa_bin_taken_slots(const struct xa_bin_counters *counters)
+{
+    /* Frees first: there are never more of them than there have been allocations since. */
+    size_t frees = atomic_load_explicit(&counters->frees, memory_order_acquire);
+    size_t lost = atomic_load_explicit(&counters->lost_objects, memory_order_relaxed);
+    return atomic_load_explicit(&counters->allocations, memory_order_relaxed) - frees + lost;
+}
 
 /* Slabs that became empty: granules, for the caller to give back to the page heap. */
 struct xa_bin_released {

@@ -105,7 +105,7 @@ sum_up_classes(struct xa_statistics *s)
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         struct xa_class_statistics *class = &s->classes[c];
         const struct xa_size_class *row = &xa_size_class_table[c];
-        size_t taken = load(&class->totals.taken_slots);
+        size_t taken = xa_bin_taken_slots(&class->totals);
         class->slabs = load(&class->totals.slabs);
         class->live = subtract(taken, class->cached);
         s->live_objects += class->live;

@@ -264,7 +264,7 @@ check_without_caches(void)
             xa_fast_free(objects[i]);
         for (unsigned c = xa_start_cached_class_max + 1; c <= XA_SMALL_CLASSES; c++) {
             assert_int_equal(xa_thread_state_objects(xa_start_thread(), c), 0);
-            assert_int_equal(atomic_load(&xa_arena_at(0)->bins[c].counters.taken_slots), 0);
+            assert_int_equal(xa_bin_taken_slots(&xa_arena_at(0)->bins[c].counters), 0);
         }
     }
 }

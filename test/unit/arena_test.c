@@ -46,7 +46,7 @@ taken_slots(void)
     size_t sum = 0;
     for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
         for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
-            sum += atomic_load(&bin_of(i, c)->counters.taken_slots);
+            sum += xa_bin_taken_slots(&bin_of(i, c)->counters);
     return sum;
 }
 
@@ -139,7 +139,7 @@ objects_of_every_class_are_apart_and_writable(void **state)
             assert_int_equal(((char *)objects[i])[bytes - 1], i);
         }
         assert_int_equal(xa_arena_return(c, objects, 40, XA_ARENA_WAIT), 40);
-        assert_int_equal(atomic_load(&bin_of(0, c)->counters.taken_slots), 0);
+        assert_int_equal(xa_bin_taken_slots(&bin_of(0, c)->counters), 0);
         assert_true(atomic_load(&bin_of(0, c)->counters.slabs) <= 1);
     }
     assert_int_equal(taken_slots(), 0);
@@ -157,10 +157,10 @@ objects_go_home_to_the_arena_they_are_from(void **state)
     for (int i = 0; i < 30; i++)
         take(arenas[i % 3], CLASS, &objects[i], 1);
     for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(atomic_load(&bin_of(i, CLASS)->counters.taken_slots), 10);
+        assert_int_equal(xa_bin_taken_slots(&bin_of(i, CLASS)->counters), 10);
     assert_int_equal(xa_arena_return(CLASS, objects, 30, XA_ARENA_WAIT), 30);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(atomic_load(&bin_of(i, CLASS)->counters.taken_slots), 0);
+        assert_int_equal(xa_bin_taken_slots(&bin_of(i, CLASS)->counters), 0);
         assert_int_equal(atomic_load(&bin_of(i, CLASS)->counters.frees), 10);
     }
 }
@@ -336,8 +336,8 @@ depots_that_nobody_uses_are_emptied_at_the_second_look(void **state)
     struct xa_magazine *magazine = xa_arena_take_magazine(first, CLASS);
     assert_non_null(magazine);
     assert_false(xa_arena_empty_idle());
-    assert_int_equal(atomic_load(&bin_of(1, 1)->counters.taken_slots), 0);
-    assert_int_equal(atomic_load(&bin_of(0, CLASS)->counters.taken_slots), 120);
+    assert_int_equal(xa_bin_taken_slots(&bin_of(1, 1)->counters), 0);
+    assert_int_equal(xa_bin_taken_slots(&bin_of(0, CLASS)->counters), 120);
     (void)xa_arena_empty_idle();
     assert_int_equal(taken_slots(), 10);
     assert_true(xa_arena_empty_idle());

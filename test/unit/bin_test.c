@@ -95,7 +95,7 @@ a_batch_goes_on_from_slab_to_slab(void **state)
     for (unsigned i = 0; i < 2 * SLOTS; i++)
         for (unsigned j = 0; j < i; j++)
             assert_ptr_not_equal(objects[i], objects[j]);
-    assert_int_equal(atomic_load(&bin.counters.taken_slots), 2 * SLOTS);
+    assert_int_equal(xa_bin_taken_slots(&bin.counters), 2 * SLOTS);
     assert_int_equal(atomic_load(&bin.counters.allocations), 2 * SLOTS);
     assert_int_equal(atomic_load(&bin.counters.slabs), 2);
     assert_int_equal(atomic_load(&bin.counters.slabs_made), 2);
@@ -144,7 +144,7 @@ an_empty_slab_is_released_unless_it_is_the_only_one_with_room(void **state)
     assert_int_equal(released.count, 1);
     assert_int_equal(released.granules[0], is_swapped ? first : second);
     assert_int_equal(atomic_load(&bin.counters.slabs), 1);
-    assert_int_equal(atomic_load(&bin.counters.taken_slots), 0);
+    assert_int_equal(xa_bin_taken_slots(&bin.counters), 0);
     assert_int_equal(atomic_load(&bin.counters.frees), 2 * SLOTS);
     assert_int_equal(xa_bin_take(&bin, objects, 3 * SLOTS), SLOTS);
 }
@@ -164,7 +164,7 @@ objects_of_another_arena_end_the_batch(void **state)
     assert_int_equal(xa_slab_take(other, &batch[1], 1), 1);
     assert_int_equal(give(batch, 3), 1);
     assert_int_equal(give(batch + 1, 2), 0);
-    assert_int_equal(atomic_load(&bin.counters.taken_slots), 3);
+    assert_int_equal(xa_bin_taken_slots(&bin.counters), 3);
 }
 
 static void
@@ -352,7 +352,7 @@ check(const struct model *model)
             free_slots += slab->free_slots;
             granule = slab->next;
         }
-    assert_int_equal(atomic_load(&bin.counters.taken_slots), model->live_count);
+    assert_int_equal(xa_bin_taken_slots(&bin.counters), model->live_count);
     assert_int_equal(atomic_load(&bin.counters.slabs), model->slabs);
     assert_int_equal(free_slots, model->slabs * SLOTS - model->live_count);
     assert_true(listed <= model->slabs);

@@ -159,7 +159,7 @@ fill(struct xa_thread_state *state, unsigned size_class)
 static size_t
 taken_slots(unsigned size_class)
 {
-    return atomic_load(&xa_arena_at(0)->bins[size_class].counters.taken_slots);
+    return xa_bin_taken_slots(&xa_arena_at(0)->bins[size_class].counters);
 }
 
 static size_t
@@ -802,7 +802,7 @@ owners_and_purger_lose_and_double_no_object(void **state)
     assert_true(taken > 0);
     (void)xa_arena_trim(0);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
-        slots += atomic_load(&xa_arena_at(0)->bins[c].counters.taken_slots);
+        slots += xa_bin_taken_slots(&xa_arena_at(0)->bins[c].counters);
     assert_int_equal(slots, 0);
     assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
 }

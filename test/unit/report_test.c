@@ -148,7 +148,7 @@ even_the_largest_numbers_fit(void **state)
     atomic_fetch_add(&bin->allocations, (size_t)1 << 49);
     atomic_fetch_add(&bin->frees, (size_t)1 << 49);
     atomic_fetch_add(&bin->slabs, (size_t)1 << 22);
-    atomic_fetch_add(&bin->taken_slots, (size_t)1 << 24);
+    atomic_fetch_add(&bin->allocations, (size_t)1 << 24);
     atomic_fetch_add(&xa_arena_at(0)->heap.counters.mapped_bytes, (size_t)1 << 42);
     atomic_fetch_add(&xa_arena_at(0)->heap.counters.purged_bytes, (size_t)1 << 55);
     write_report(XA_REPORT_FULL);

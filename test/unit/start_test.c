@@ -397,7 +397,7 @@ destructors_may_allocate_to_the_very_end(void **state)
     (void)xa_arena_trim(0);
     for (unsigned i = 0; i < 2; i++)
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
-            taken += atomic_load(&xa_arena_at(i)->bins[c].counters.taken_slots);
+            taken += xa_bin_taken_slots(&xa_arena_at(i)->bins[c].counters);
     assert_int_equal(taken, 0);
 }
 
@@ -414,7 +414,7 @@ a_thread_that_has_ended_works_without_a_cache(void **state)
     memset(object, 1, 100);
     xa_fast_free(object);
     unsigned c = xa_size_class_of(100);
-    assert_int_equal(atomic_load(&xa_arena_at(0)->bins[c].counters.taken_slots), 0);
+    assert_int_equal(xa_bin_taken_slots(&xa_arena_at(0)->bins[c].counters), 0);
     xa_thread_state_self = own;
 }
 

@@ -59,7 +59,7 @@ check_sums(void)
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         const struct xa_class_statistics *class = &s.classes[c];
         const struct xa_size_class *row = &xa_size_class_table[c];
-        size_t taken = load(&class->totals.taken_slots);
+        size_t taken = xa_bin_taken_slots(&class->totals);
         assert_int_equal(class->live + class->cached, taken);
         assert_true(taken <= class->slabs * row->slots);
         assert_int_equal(load(&class->totals.allocations) - load(&class->totals.frees), taken);

@@ -75,7 +75,7 @@ taken_slots(unsigned size_class)
 {
     size_t sum = 0;
     for (unsigned i = 0; xa_arena_at(i) != NULL; i++)
-        sum += atomic_load(&xa_arena_at(i)->bins[size_class].counters.taken_slots);
+        sum += xa_bin_taken_slots(&xa_arena_at(i)->bins[size_class].counters);
     return sum;
 }
 

@@ -148,7 +148,11 @@ allocate(const struct request *request)
 void *
 xa_allocate_beyond(size_t size)
 {
+    struct xa_thread_state *self = xa_thread_state_self;
     void *object = xa_fast_take_small(size);
+    if (object == NULL && size > XA_SMALL_MAX_BYTES && size <= XA_LARGE_MAX_BYTES &&
+        xa_thread_state_is_real(self))
+        object = xa_large_stock_take(self, size);
     if (XA_LIKELY(object != NULL))
         return object;
     return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS});

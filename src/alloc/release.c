@@ -112,13 +112,21 @@ free_small(void *pointer, unsigned size_class)
 static void
 free_whole(void *pointer, unsigned size_class)
 {
-    struct xa_thread_state *state;
+    struct xa_thread_state *state = xa_thread_state_self;
     uintptr_t address = (uintptr_t)pointer;
-    if (!xa_start_enter(&state))
-        return;
-    if (xa_page_map_take_class(xa_page_map_granule_of(address)) != size_class)
+    if (xa_page_map_take_class(xa_page_map_granule_of(address)) != size_class) {
         complain("free", pointer, ALREADY_FREE);
-    else if (size_class == XA_CLASS_HUGE)
+        return;
+    }
+    if (size_class == XA_CLASS_LARGE && xa_thread_state_is_real(state) &&
+        xa_large_stock_put_quickly(state, address))
+        return;
+    if (!xa_start_enter(&state)) {
+        /* A signal handler in the middle of our own work: the object stays as it was. */
+        xa_page_map_set_class(xa_page_map_granule_of(address), 1, size_class);
+        return;
+    }
+    if (size_class == XA_CLASS_HUGE)
         xa_huge_return(xa_huge_of(address));
     else if (state == NULL || !xa_large_stock_put(state, address))
         xa_large_return(address);

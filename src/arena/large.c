@@ -8,13 +8,6 @@
 
 #include "base/assert.h"
 
-unsigned
-xa_large_granules(size_t bytes)
-{
-    size_t unit = (size_t)xa_page_heap_unit() * XA_GRANULE_BYTES;
-    return (unsigned)(xa_bits_align_up(bytes, unit) / XA_GRANULE_BYTES);
-}
-
 static void
 count(struct xa_page_heap *heap, size_t objects, size_t allocations)
 {

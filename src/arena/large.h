@@ -25,7 +25,19 @@ void xa_large_retire(uintptr_t address);
 XA_MUST_USE void *xa_large_reuse(uint32_t granule, size_t bytes);
 
 /* Granules of an object of `bytes`. */
-unsigned xa_large_granules(size_t bytes);
+static inline unsigned
+xa_large_granules(size_t bytes)
+{
+    size_t unit = (size_t)xa_page_heap_unit() * XA_GRANULE_BYTES;
+    return (unsigned)(xa_bits_align_up(bytes, unit) / XA_GRANULE_BYTES);
+}
+
+/* Granules of this object. */
+static inline unsigned
+xa_large_granules_of(uintptr_t address)
+{
+    return xa_page_map_record(xa_page_map_granule_of(address))->granules;
+}
 
 /* Bytes that the program may use. */
 size_t xa_large_usable_bytes(uintptr_t address);

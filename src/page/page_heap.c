@@ -66,13 +66,6 @@ xa_page_heap_decay_ms(void)
     return divisor == 0 ? 0 : time / divisor + (time < divisor);
 }
 
-unsigned
-xa_page_heap_unit(void)
-{
-    size_t page = xa_os_facts.page_bytes;
-    return page <= XA_GRANULE_BYTES ? 1 : (unsigned)(page / XA_GRANULE_BYTES);
-}
-
 void
 xa_page_heap_init(struct xa_page_heap *heap, uint16_t arena)
 {

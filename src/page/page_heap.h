@@ -7,6 +7,7 @@
 #include "base/max_tree.h"
 #include "extent/page_map.h"
 #include "os/lock.h"
+#include "os/os.h"
 #include "page/decay.h"
 
 struct xa_heap_counters {
@@ -104,7 +105,12 @@ void xa_page_heap_close_empty(struct xa_page_heap *heap) XA_EXCLUDES(heap->lock)
 void xa_page_heap_tick(struct xa_page_heap *heap) XA_EXCLUDES(heap->lock);
 
 /* Granules in a page, at least 1: runs begin and end on multiples of it. */
-unsigned xa_page_heap_unit(void);
+static inline unsigned
+xa_page_heap_unit(void)
+{
+    size_t page = xa_os_facts.page_bytes;
+    return page <= XA_GRANULE_BYTES ? 1 : (unsigned)(page / XA_GRANULE_BYTES);
+}
 
 /*
  * In a forked child: free the lock.  If a thread that is gone held it, the chunks

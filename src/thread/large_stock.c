@@ -26,6 +26,7 @@
 enum {
     BYTES_MAX = 4 * 1024 * 1024, /* of a thread's stock */
     GRANULES_MAX = BYTES_MAX / XA_GRANULE_BYTES,
+    PUTS_PER_TICK = 4,
     FIT_FRACTION = 4, /* an object may be this part longer than asked */
     GRANULES_SHIFT = 32,
 };
@@ -129,18 +130,46 @@ make_room(struct xa_thread_state *state, unsigned granules)
     return place;
 }
 
-bool
-xa_large_stock_put(struct xa_thread_state *state, uintptr_t address)
+static void
+fill(_Atomic uint64_t *place, uintptr_t address, unsigned granules)
 {
     uint32_t first = (uint32_t)xa_page_map_granule_of(address);
-    unsigned granules = xa_large_granules(xa_large_usable_bytes(address));
-    if ((size_t)granules * XA_GRANULE_BYTES > xa_large_stock_max_bytes || !pay(state))
-        return false;
-    _Atomic uint64_t *place = make_room(state, granules);
     xa_large_retire(address);
     /* Release: whoever takes it finds its record. */
     atomic_store_explicit(
         place, first | (uint64_t)granules << GRANULES_SHIFT, memory_order_release);
+}
+
+bool
+xa_large_stock_put_quickly(struct xa_thread_state *state, uintptr_t address)
+{
+    unsigned sum = xa_large_granules_of(address), granules = sum;
+    _Atomic uint64_t *place = NULL;
+    for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
+        uint64_t word = load(&state->stock[i]);
+        sum += granules_of(word);
+        if (word == 0)
+            place = &state->stock[i];
+    }
+    bool is_paid = atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed);
+    if (place == NULL || sum > GRANULES_MAX || !is_paid ||
+        (size_t)granules * XA_GRANULE_BYTES > xa_large_stock_max_bytes)
+        return false;
+    /* Without a purging thread time has to go by for the page heap: see below. */
+    if (!atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed) &&
+        ++state->stock_puts % PUTS_PER_TICK == 0)
+        return false;
+    fill(place, address, granules);
+    return true;
+}
+
+bool
+xa_large_stock_put(struct xa_thread_state *state, uintptr_t address)
+{
+    unsigned granules = xa_large_granules_of(address);
+    if ((size_t)granules * XA_GRANULE_BYTES > xa_large_stock_max_bytes || !pay(state))
+        return false;
+    fill(make_room(state, granules), address, granules);
     /* A program may go on like this and come to no page heap: time goes by for it all the same. */
     if (!atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed))
         xa_page_heap_tick(&state->arena->heap);

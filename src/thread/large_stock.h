@@ -9,11 +9,14 @@
 /* [c] Objects of more bytes are not kept; 0: none are. */
 extern size_t xa_large_stock_max_bytes;
 
-/* An object of at least `bytes` from the stock, or NULL.  Called by its owner. */
+/* An object of at least `bytes` from the stock, or NULL.  Called by its owner; takes no lock. */
 XA_MUST_USE void *xa_large_stock_take(struct xa_thread_state *state, size_t bytes);
 
 /* Keep a freed object, whose class is out of the page map.  False if it is not to be kept. */
 XA_MUST_USE bool xa_large_stock_put(struct xa_thread_state *state, uintptr_t address);
+
+/* The same, without a lock: false also where something else would have to be given back first. */
+XA_MUST_USE bool xa_large_stock_put_quickly(struct xa_thread_state *state, uintptr_t address);
 
 /* Whose objects xa_large_stock_empty() gives back. */
 enum xa_large_stock_empty {

@@ -55,6 +55,7 @@ struct xa_thread_state {
     _Atomic bool stock_is_paid;                         /* [a] charged to the process's budget */
     uint8_t misses;                                     /* [t] counts, and begins again */
     uint8_t stock_oldest;                               /* [t] the place to be emptied next */
+    uint8_t stock_puts;                                 /* [t] counts, and begins again */
     _Atomic uint32_t thread_number;                     /* [a] as the host numbers threads */
     _Atomic size_t seen;                 /* [p] of the caches, when the purger last looked */
     size_t budget_bytes;                 /* [t] what its caches have of the process's budget */

@@ -107,11 +107,11 @@ give_back(_Atomic uint64_t *place, uint64_t word)
     return (size_t)granules_of(word) * XA_GRANULE_BYTES;
 }
 
-/* An empty place, with room for so many granules in the stock: the oldest objects go. */
+/* An empty place, if there is one and so many granules more are not too much; else NULL. */
 static _Atomic uint64_t *
-make_room(struct xa_thread_state *state, unsigned granules)
+find_room(struct xa_thread_state *state, unsigned granules)
 {
-    unsigned sum = 0;
+    unsigned sum = granules;
     _Atomic uint64_t *place = NULL;
     for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
         uint64_t word = load(&state->stock[i]);
@@ -119,13 +119,18 @@ make_room(struct xa_thread_state *state, unsigned granules)
         if (word == 0)
             place = &state->stock[i];
     }
-    while (place == NULL || sum + granules > GRANULES_MAX) {
+    return sum <= GRANULES_MAX ? place : NULL;
+}
+
+/* The same, and the oldest objects go for it: after a round at the latest all have. */
+static _Atomic uint64_t *
+make_room(struct xa_thread_state *state, unsigned granules)
+{
+    _Atomic uint64_t *place;
+    while ((place = find_room(state, granules)) == NULL) {
         _Atomic uint64_t *oldest = &state->stock[state->stock_oldest];
         state->stock_oldest = (uint8_t)((state->stock_oldest + 1) % XA_LARGE_STOCK_PLACES);
-        uint64_t word = load(oldest);
-        (void)give_back(oldest, word);
-        sum -= granules_of(word);
-        place = oldest;
+        (void)give_back(oldest, load(oldest));
     }
     return place;
 }
@@ -143,16 +148,9 @@ fill(_Atomic uint64_t *place, uintptr_t address, unsigned granules)
 bool
 xa_large_stock_put_quickly(struct xa_thread_state *state, uintptr_t address)
 {
-    unsigned sum = xa_large_granules_of(address), granules = sum;
-    _Atomic uint64_t *place = NULL;
-    for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
-        uint64_t word = load(&state->stock[i]);
-        sum += granules_of(word);
-        if (word == 0)
-            place = &state->stock[i];
-    }
-    bool is_paid = atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed);
-    if (place == NULL || sum > GRANULES_MAX || !is_paid ||
+    unsigned granules = xa_large_granules_of(address);
+    _Atomic uint64_t *place = find_room(state, granules);
+    if (place == NULL || !atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed) ||
         (size_t)granules * XA_GRANULE_BYTES > xa_large_stock_max_bytes)
         return false;
     /* Without a purging thread time has to go by for the page heap: see below. */

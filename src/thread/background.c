@@ -30,6 +30,7 @@
 #include "os/thread.h"
 #include "page/huge.h"
 #include "page/limit.h"
+#include "page/page_purge.h"
 #include "thread/cache_purge.h"
 #include "thread/large_stock.h"
 #include "thread/pressure.h"
@@ -90,7 +91,7 @@ purge(void)
     for (unsigned i = 0; i < xa_arena_limit(); i++) {
         struct xa_arena *arena = xa_arena_at(i);
         if (arena != NULL)
-            xa_page_heap_decay(&arena->heap, xa_os_now_ms());
+            xa_page_purge_decay(&arena->heap, xa_os_now_ms());
     }
     (void)xa_huge_purge(XA_HUGE_DECAYED);
     return dirty_bytes() != 0;
@@ -99,7 +100,7 @@ purge(void)
 static uint64_t
 period_ms(unsigned parts)
 {
-    int64_t decay = xa_page_heap_decay_ms();
+    int64_t decay = xa_page_purge_decay_ms();
     uint64_t period = decay > 0 ? (uint64_t)decay / parts : WAKE_MS_MIN;
     return period > WAKE_MS_MIN ? period : WAKE_MS_MIN;
 }
@@ -124,7 +125,7 @@ follow_pressure(void)
 {
     uint32_t divisor = xa_pressure_divisor(xa_pressure_look(xa_os_now_ms()));
     /* A hint for how long to keep, ordered with nothing. */
-    atomic_store_explicit(&xa_page_heap_decay_divisor, divisor, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_decay_divisor, divisor, memory_order_relaxed);
 }
 
 /* Beyond the soft limit: everything that is unused goes now. */
@@ -162,17 +163,17 @@ static bool
 may_end(void)
 {
     /* Before the state: who finds it ABSENT may start another thread, which sets this. */
-    atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, false, memory_order_relaxed);
     if (change(XA_BACKGROUND_ASLEEP, XA_BACKGROUND_ABSENT))
         return true;
-    atomic_store_explicit(&xa_page_heap_has_purger, true, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, true, memory_order_relaxed);
     return false;
 }
 
 static void
 run(void)
 {
-    atomic_store_explicit(&xa_page_heap_has_purger, true, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, true, memory_order_relaxed);
     uint64_t next_look = xa_os_now_ms() + look_ms(), next_urgent = 0;
     for (;;) {
         if (!atomic_load_explicit(&is_urged, memory_order_relaxed))
@@ -254,9 +255,9 @@ xa_background_look(void)
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
     if (state == XA_BACKGROUND_ABSENT) {
         /* Early slow paths come before libc is up. */
-        if (atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed) &&
+        if (atomic_load_explicit(&xa_page_purge_has_news, memory_order_relaxed) &&
             xa_os_environment_is_ready()) {
-            atomic_store_explicit(&xa_page_heap_has_news, false, memory_order_relaxed);
+            atomic_store_explicit(&xa_page_purge_has_news, false, memory_order_relaxed);
             start();
         }
     } else if (state == XA_BACKGROUND_ASLEEP) {
@@ -284,11 +285,11 @@ void
 xa_background_reset_in_child(void)
 {
     atomic_store_explicit(&is_urged, false, memory_order_relaxed);
-    atomic_store_explicit(&xa_page_heap_decay_divisor, 1, memory_order_relaxed);
-    atomic_store_explicit(&xa_page_heap_has_news, false, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_decay_divisor, 1, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_news, false, memory_order_relaxed);
     inherited_bytes = dirty_bytes() + cached_bytes();
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
-    atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, false, memory_order_relaxed);
     if (state != XA_BACKGROUND_REFUSED)
         atomic_store_explicit(&xa_background_state, XA_BACKGROUND_ABSENT, memory_order_relaxed);
 }

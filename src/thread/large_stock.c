@@ -21,6 +21,7 @@
 #include "thread/large_stock.h"
 
 #include "arena/large.h"
+#include "page/page_purge.h"
 #include "thread/thread_cache.h"
 
 enum {
@@ -85,7 +86,7 @@ pay(struct xa_thread_state *state)
         return false;
     atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, BYTES_MAX, memory_order_relaxed);
     atomic_store_explicit(&state->stock_is_paid, true, memory_order_relaxed);
-    xa_page_heap_note_news();
+    xa_page_purge_note_news();
     return true;
 }
 
@@ -142,8 +143,8 @@ xa_large_stock_put(struct xa_thread_state *state, uintptr_t address)
     atomic_store_explicit(
         place, first | (uint64_t)granules << GRANULES_SHIFT, memory_order_release);
     /* A program may go on like this and come to no page heap: time goes by for it all the same. */
-    if (!atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed))
-        xa_page_heap_tick(&state->arena->heap);
+    if (!atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
+        xa_page_purge_tick(&state->arena->heap);
     return true;
 }
 

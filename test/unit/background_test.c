@@ -16,6 +16,7 @@
 #include "arena/arena.h"
 #include "config/options.h"
 #include "page/huge.h"
+#include "page/page_purge.h"
 #include "support/threads.h"
 #include "thread/thread_cache.h"
 
@@ -166,7 +167,7 @@ check_refused(const char *settings)
         make_dirty(8 * MIB);
     assert_int_equal(xa_background_state, XA_BACKGROUND_REFUSED);
     assert_false(xa_background_is_there());
-    assert_false(atomic_load(&xa_page_heap_has_purger));
+    assert_false(atomic_load(&xa_page_purge_has_thread));
 }
 
 static void
@@ -209,10 +210,10 @@ a_child_starts_its_own(void **state)
     (void)state;
     begin(NULL);
     atomic_store(&xa_background_state, XA_BACKGROUND_ASLEEP);
-    atomic_store(&xa_page_heap_has_purger, true);
+    atomic_store(&xa_page_purge_has_thread, true);
     xa_background_reset_in_child();
     assert_int_equal(xa_background_state, XA_BACKGROUND_ABSENT);
-    assert_false(atomic_load(&xa_page_heap_has_purger));
+    assert_false(atomic_load(&xa_page_purge_has_thread));
     atomic_store(&xa_background_state, XA_BACKGROUND_REFUSED);
     xa_background_reset_in_child();
     assert_int_equal(xa_background_state, XA_BACKGROUND_REFUSED);

@@ -160,9 +160,10 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     s->allocated = s->small + s->large;
     s->active = load(&s->heaps.active_bytes) + huge;
     s->dirty = load(&s->heaps.dirty_bytes) + kept_dirty;
+    s->muzzy = load(&s->heaps.muzzy_bytes);
     s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map_limit);
     s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
-    size_t used = s->active + s->dirty + s->metadata;
+    size_t used = s->active + s->dirty + s->muzzy + s->metadata;
     s->retained = subtract(s->mapped, used);
     s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
     if (depth == XA_STATISTICS_WITH_RESIDENT)

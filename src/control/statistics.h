@@ -7,7 +7,7 @@
  *
  *   allocated = bytes of live objects, in their size classes
  *   active    = allocated + cached + free slots + slabs' tails
- *   mapped    = active + dirty + retained + metadata
+ *   mapped    = active + dirty + muzzy + retained + metadata
  */
 #ifndef XA_CONTROL_STATISTICS_H
 #define XA_CONTROL_STATISTICS_H
@@ -28,8 +28,9 @@ struct xa_statistics {
     size_t metadata; /* mapped for xalloc's own structures, the page map included */
     size_t resident; /* of all below in memory, as the host says */
     size_t mapped;
-    size_t retained; /* mapped, not active, not dirty */
+    size_t retained; /* mapped, nothing of the above */
     size_t dirty;
+    size_t muzzy;         /* unused and offered to the system */
     size_t small;         /* allocated in slabs */
     size_t large;         /* allocated in runs and mappings */
     size_t cached;        /* free objects in thread caches, depots and reserves */

@@ -95,6 +95,7 @@ struct xa_chunk {
     _Atomic uint32_t mapped_granules; /* [p] from the chunk's start; read by the report */
     struct xa_bitmap free;            /* [p] mapped and in no run */
     struct xa_bitmap dirty;           /* [p] may hold something else than zeros, free or not */
+    struct xa_bitmap muzzy;           /* [p] of the free dirty ones: offered to the system */
     /* [c] One a granule, behind the descriptor, so that a small process touches one page of both. */
     struct xa_extent records[XA_CHUNK_GRANULES] __attribute__((aligned(64)));
 };

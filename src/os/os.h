@@ -55,6 +55,12 @@ bool xa_os_unmap(uintptr_t address, size_t bytes);
 bool xa_os_purge(uintptr_t address, size_t bytes);
 
 /*
+ * Let the host take the pages when it runs short: until the next write they read as they
+ * were or as zeros, and count as resident.  False if the host cannot; nothing has changed then.
+ */
+bool xa_os_purge_lazily(uintptr_t address, size_t bytes);
+
+/*
  * Move a mapping with its contents to `new_address`, where `new_bytes` are free,
  * growing it with zeros.  On failure everything is as before.
  */

@@ -6,8 +6,8 @@
  * errno is put back, since malloc must not change it when it succeeds.
  *
  * Every call number used here belongs to the oldest kernels, so that a seccomp
- * filter meets nothing new after start; the one newer advice, MADV_WIPEONFORK, is
- * tried once, in xa_os_init().
+ * filter meets nothing new after start.  Newer advice, such as MADV_WIPEONFORK, may be
+ * refused, which is a result like any other.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* mremap() flags */
@@ -31,6 +31,9 @@
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_FREE
+#define MADV_FREE 8
 #endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -141,6 +144,12 @@ bool
 xa_os_purge(uintptr_t address, size_t bytes)
 {
     return !is_error(call(SYS_madvise, (long)address, (long)bytes, MADV_DONTNEED, 0, 0, 0));
+}
+
+bool
+xa_os_purge_lazily(uintptr_t address, size_t bytes)
+{
+    return !is_error(call(SYS_madvise, (long)address, (long)bytes, MADV_FREE, 0, 0, 0));
 }
 
 bool

@@ -12,6 +12,13 @@
  *                           ▼                return│   ▼
  *                         in use ──────────────────┴─ in use
  *
+ * With the option muzzy_decay_ms there is a state between dirty and clean: "muzzy" granules
+ * were offered to the system, which takes their pages when it runs short.  They keep their
+ * dirty bit, since they read as they were or as zeros, and have a third bit besides:
+ *
+ *   muzzy is a part of free and dirty; dirty_bytes counts what is free and dirty and not
+ *   muzzy, muzzy_bytes what is muzzy; the limit (limit.h) counts both.
+ *
  * A run is looked for in this order: lowest address where a dirty run fits (its
  * pages are in memory already), lowest address where any free run fits, the end
  * of a chunk that can grow, a new chunk.  Three trees by chunk address answer each
@@ -56,8 +63,9 @@ xa_page_heap_init(struct xa_page_heap *heap, uint16_t arena)
     xa_lock_init(&heap->lock, XA_LOCK_RANK_PAGE_HEAP);
     heap->arena = arena;
     /* Time begins at 0: the first look at the clock is the first purge's. */
-    xa_decay_init(&heap->decay, xa_options.dirty_decay_ms, 0);
-    atomic_store_explicit(&heap->decay_ms, xa_options.dirty_decay_ms, memory_order_relaxed);
+    xa_decay_init(&heap->dirty_aging.decay, xa_options.dirty_decay_ms, 0);
+    atomic_store_explicit(
+        &heap->dirty_aging.time_ms, xa_options.dirty_decay_ms, memory_order_relaxed);
 }
 
 static void
@@ -184,7 +192,7 @@ open_chunk(struct xa_page_heap *heap, unsigned granules)
         chunk->region.arena = heap->arena;
         chunk->region.slot = (uint32_t)slot;
         chunk->mapped_granules = 0;
-        chunk->free = chunk->dirty = (struct xa_bitmap){{0}};
+        chunk->free = chunk->dirty = chunk->muzzy = (struct xa_bitmap){{0}};
         chunk->heap_generation = heap->generation;
         enum xa_os_result result = grow_chunk(heap, chunk, granules);
         if (result == XA_OS_DONE) {
@@ -253,6 +261,16 @@ find_room(struct xa_page_heap *heap, unsigned granules, unsigned alignment, stru
     return false;
 }
 
+/* The granules are used again: the system no longer has them.  How many it had. */
+static XA_COLD unsigned
+recall(struct xa_page_heap *heap, struct xa_chunk *chunk, unsigned first, unsigned granules)
+{
+    unsigned muzzy = xa_bitmap_count(&chunk->muzzy, first, granules);
+    xa_bitmap_clear(&chunk->muzzy, first, granules);
+    xa_chunk_count(&heap->counters.muzzy_bytes, -(long)muzzy);
+    return muzzy;
+}
+
 /*
  * The run is no longer free.  What of it was dirty was counted before, and so `taken`
  * (true if the limit was asked for all of it) counts it twice.  True if all of it
@@ -265,7 +283,10 @@ occupy(struct xa_page_heap *heap, const struct place *place, unsigned granules, 
     unsigned dirty = xa_bitmap_count(&chunk->dirty, place->first, granules);
     xa_bitmap_clear(&chunk->free, place->first, granules);
     xa_chunk_count(&heap->counters.active_bytes, granules);
-    xa_chunk_count(&heap->counters.dirty_bytes, -(long)dirty);
+    unsigned muzzy = 0;
+    if (XA_UNLIKELY(xa_page_heap_counter(&heap->counters.muzzy_bytes) != 0))
+        muzzy = recall(heap, chunk, place->first, granules);
+    xa_chunk_count(&heap->counters.dirty_bytes, -(long)(dirty - muzzy));
     if (place->first + granules == chunk->mapped_granules ||
         xa_max_tree_get(&heap->rooms, chunk->region.slot) != 0)
         xa_chunk_update_room(heap, chunk);
@@ -383,6 +404,8 @@ xa_page_heap_reset_in_child(struct xa_page_heap *heap)
     /* The trees may be half changed: begin with empty ones, and leave the old chunks alone. */
     heap->generation++;
     heap->dirty_runs = heap->free_runs = heap->rooms = (struct xa_max_tree){0};
+    heap->muzzy_aging = (struct xa_page_heap_aging){0};
     atomic_store_explicit(&heap->counters.dirty_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&heap->counters.muzzy_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&heap->counters.chunks, 0, memory_order_relaxed);
 }

@@ -15,6 +15,13 @@ struct xa_heap_counters {
 #undef HEAP_COUNTER
 };
 
+/* How unused granules of one kind grow old. */
+struct xa_page_heap_aging {
+    struct xa_decay decay;        /* [p] */
+    _Atomic int64_t time_ms;      /* [a] that `decay` goes by */
+    _Atomic uint64_t deadline_ms; /* [a] when to look at the decay again */
+};
+
 enum {
     XA_PAGE_HEAP_TREES = 3,
     XA_PAGE_HEAP_NODES_MIN = 128, /* for 64 chunk slots, 256 MiB */
@@ -28,12 +35,11 @@ struct xa_page_heap {
     struct xa_max_tree dirty_runs; /* at least the longest run of dirty free granules */
     struct xa_max_tree free_runs;  /* at least the longest run of free granules */
     struct xa_max_tree rooms;      /* free granules at the mapped end, and unmapped ones behind */
-    struct xa_decay decay;         /* [p] */
-    _Atomic int64_t decay_ms;      /* [a] the time that `decay` goes by */
-    _Atomic uint64_t deadline_ms;  /* [a] when to look at the decay again */
-    _Atomic uint32_t ticks;        /* [a] calls of xa_page_purge_tick(), near enough */
+    struct xa_page_heap_aging dirty_aging;
+    _Atomic uint32_t ticks; /* [a] calls of xa_page_purge_tick(), near enough */
     struct xa_heap_counters counters;
     uint8_t first_nodes[XA_PAGE_HEAP_TREES][XA_PAGE_HEAP_NODES_MIN]; /* [p] the trees' at first */
+    struct xa_page_heap_aging muzzy_aging; /* last: most processes never touch it */
 };
 
 enum xa_run_use { XA_RUN_FOR_SLAB, XA_RUN_FOR_LARGE };

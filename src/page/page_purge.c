@@ -5,6 +5,15 @@
  * A chunk that is wholly free is unmapped, unless it is the heap's only one.  The
  * granules are taken out of the map while the kernel works, without the lock.
  *
+ * A purge takes granules from some of these states to another:
+ *
+ *   dirty ──(lazily)──► muzzy ──► clean      with muzzy_decay_ms
+ *   dirty ────────────────────► clean        without, and beyond the soft limit
+ *   dirty and muzzy ──────────► clean        on request
+ *
+ * Each of the two ages has its decay; the bound by amount is for dirty granules only.
+ * Where the system refuses to be offered pages they are given back for good.
+ *
  * Locking: heap->lock, but not while the kernel purges.
  */
 #include "page/page_purge.h"
@@ -31,14 +40,20 @@ _Atomic bool xa_page_purge_has_thread;
 _Atomic bool xa_page_purge_has_news;
 _Atomic uint32_t xa_page_purge_decay_divisor = 1;
 
-int64_t
-xa_page_purge_decay_ms(void)
+/* A decay time under pressure; neither 0 nor "never" changes. */
+static int64_t
+divide_time(int64_t time, uint32_t divisor)
 {
-    int64_t time = xa_options.dirty_decay_ms;
-    uint32_t divisor = atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed);
     if (time <= 0 || divisor == 1)
         return time;
     return divisor == 0 ? 0 : time / divisor + (time < divisor);
+}
+
+int64_t
+xa_page_purge_decay_ms(void)
+{
+    return divide_time(xa_options.dirty_decay_ms,
+        atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed));
 }
 
 /* Set all three trees for a chunk from its bitmaps. */
@@ -53,15 +68,91 @@ update_trees(struct xa_page_heap *heap, const struct xa_chunk *chunk)
     xa_chunk_update_room(heap, chunk);
 }
 
+/* What a purge takes, and how. */
+struct stage {
+    bool takes_dirty;
+    bool takes_muzzy;
+    bool is_lazy; /* what it takes becomes muzzy, and else clean */
+};
+
+static const struct stage dirty_to_muzzy = {.takes_dirty = true, .is_lazy = true};
+static const struct stage dirty_to_clean = {.takes_dirty = true};
+static const struct stage muzzy_to_clean = {.takes_muzzy = true};
+static const struct stage all_to_clean = {.takes_dirty = true, .takes_muzzy = true};
+
+/* What a call of the system did to a chunk's granules. */
+struct outcome {
+    struct xa_bitmap emptied;
+    struct xa_bitmap offered;
+};
+
+/* The system does not know MADV_FREE. */
+static _Atomic bool cannot_offer;
+
+int64_t
+xa_page_purge_muzzy_ms(void)
+{
+    int64_t time = xa_options.muzzy_decay_ms;
+    uint32_t divisor = atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed);
+    if (time == 0 || divisor == 0 || xa_options.strict_syscalls)
+        return 0;
+    return divide_time(time, divisor);
+}
+
+/* What becomes of dirty granules now. */
+static const struct stage *
+dirty_stage(void)
+{
+    bool is_lazy = XA_UNLIKELY(xa_options.muzzy_decay_ms != 0) && xa_page_purge_muzzy_ms() != 0 &&
+        !atomic_load_explicit(&cannot_offer, memory_order_relaxed) && !xa_limit_is_over_soft();
+    return is_lazy ? &dirty_to_muzzy : &dirty_to_clean;
+}
+
+/* The bytes that a stage is about. */
+static size_t
+amount(const struct xa_page_heap *heap, const struct stage *stage)
+{
+    return (stage->takes_dirty ? xa_page_heap_counter(&heap->counters.dirty_bytes) : 0) +
+        (stage->takes_muzzy ? xa_page_heap_counter(&heap->counters.muzzy_bytes) : 0);
+}
+
+/* The granules of a chunk that a stage is about. */
+static struct xa_bitmap
+candidates(const struct xa_chunk *chunk, const struct stage *stage)
+{
+    struct xa_bitmap map = xa_bitmap_and(&chunk->free, &chunk->dirty);
+    for (unsigned i = 0; i < XA_BITMAP_WORDS; i++) {
+        if (!stage->takes_dirty)
+            map.words[i] &= chunk->muzzy.words[i];
+        if (!stage->takes_muzzy)
+            map.words[i] &= ~chunk->muzzy.words[i];
+    }
+    return map;
+}
+
+static unsigned
+count_all(const struct xa_bitmap *map)
+{
+    return xa_bitmap_count(map, 0, XA_CHUNK_GRANULES);
+}
+
+/* Let the counters know of free granules that are dirty or muzzy, or (-1) no longer are. */
+static void
+count_unused(struct xa_page_heap *heap, long sign, unsigned unused, unsigned muzzy)
+{
+    xa_chunk_count(&heap->counters.dirty_bytes, sign * (long)(unused - muzzy));
+    if (muzzy != 0)
+        xa_chunk_count(&heap->counters.muzzy_bytes, sign * (long)muzzy);
+}
+
 /*
- * The granules of one chunk to purge: its dirty free ones, from the top down until
- * `excess` are found.  They are taken out of the free map.
+ * Of the candidates of one chunk, the highest `excess`: they are taken out of the maps of
+ * free and of muzzy granules.
  */
 static struct xa_bitmap
-set_apart(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t excess)
+set_apart(struct xa_page_heap *heap, struct xa_chunk *chunk, struct xa_bitmap chosen, size_t excess)
 {
-    struct xa_bitmap chosen = xa_bitmap_and(&chunk->free, &chunk->dirty);
-    unsigned found = xa_bitmap_count(&chosen, 0, XA_CHUNK_GRANULES);
+    unsigned found = count_all(&chosen);
     unsigned unit = xa_page_heap_unit();
     for (unsigned low = 0; found > excess && low < XA_CHUNK_GRANULES; low += unit) {
         unsigned here = xa_bitmap_count(&chosen, low, unit);
@@ -70,28 +161,45 @@ set_apart(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t excess)
             found -= here;
         }
     }
-    for (unsigned i = 0; i < XA_BITMAP_WORDS; i++)
+    struct xa_bitmap muzzy = xa_bitmap_and(&chosen, &chunk->muzzy);
+    for (unsigned i = 0; i < XA_BITMAP_WORDS; i++) {
         chunk->free.words[i] &= ~chosen.words[i];
-    xa_chunk_count(&heap->counters.dirty_bytes, -(long)found);
+        chunk->muzzy.words[i] &= ~chosen.words[i];
+    }
+    count_unused(heap, -1, found, count_all(&muzzy));
     update_trees(heap, chunk);
     return chosen;
 }
 
-/* Purge every run of ones in `chosen`; keeps in it those that were given back. */
-static size_t
-give_back(size_t slot, struct xa_bitmap *chosen)
+/* Offer a run to the system, or where it does not know that, empty it.  False if it refuses both. */
+static bool
+offer(uintptr_t address, size_t bytes, bool *is_offered)
 {
-    size_t bytes = 0;
+    *is_offered = xa_os_purge_lazily(address, bytes);
+    if (*is_offered)
+        return true;
+    if (!xa_os_purge(address, bytes))
+        return false;
+    /* It does one and not the other: do not ask again. */
+    atomic_store_explicit(&cannot_offer, true, memory_order_relaxed);
+    return true;
+}
+
+/* Purge every run of ones in `chosen`. */
+static struct outcome
+give_back(size_t slot, const struct xa_bitmap *chosen, bool is_lazy)
+{
+    struct outcome outcome = {.emptied = {{0}}};
     for (unsigned first = xa_bitmap_find(chosen, 0); first < XA_CHUNK_GRANULES;) {
         unsigned end = xa_bitmap_find_clear(chosen, first);
-        size_t run_bytes = (size_t)(end - first) * XA_GRANULE_BYTES;
-        if (xa_os_purge(xa_window_address(slot) + (uintptr_t)first * XA_GRANULE_BYTES, run_bytes))
-            bytes += run_bytes;
-        else
-            xa_bitmap_clear(chosen, first, end - first);
+        uintptr_t address = xa_window_address(slot) + (uintptr_t)first * XA_GRANULE_BYTES;
+        size_t bytes = (size_t)(end - first) * XA_GRANULE_BYTES;
+        bool is_offered = false;
+        if (is_lazy ? offer(address, bytes, &is_offered) : xa_os_purge(address, bytes))
+            xa_bitmap_set(is_offered ? &outcome.offered : &outcome.emptied, first, end - first);
         first = xa_bitmap_find(chosen, end);
     }
-    return bytes;
+    return outcome;
 }
 
 /* Nothing of the chunk is in use: unmap it whole.  False if the host cannot. */
@@ -99,83 +207,114 @@ static bool
 try_close_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t *bytes)
 {
     unsigned mapped = chunk->mapped_granules;
-    if (xa_bitmap_count(&chunk->free, 0, XA_CHUNK_GRANULES) != mapped ||
-        xa_page_heap_counter(&heap->counters.chunks) == 1)
+    if (count_all(&chunk->free) != mapped || xa_page_heap_counter(&heap->counters.chunks) == 1)
         return false;
     size_t slot = chunk->region.slot;
-    size_t dirty = xa_bitmap_count(&chunk->dirty, 0, mapped);
+    unsigned unused = xa_bitmap_count(&chunk->dirty, 0, mapped);
     if (!xa_os_unmap(xa_window_address(slot), (size_t)mapped * XA_GRANULE_BYTES))
         return false;
     xa_max_tree_set(&heap->dirty_runs, slot, 0);
     xa_max_tree_set(&heap->free_runs, slot, 0);
     xa_max_tree_set(&heap->rooms, slot, 0);
-    xa_chunk_count(&heap->counters.dirty_bytes, -(long)dirty);
+    count_unused(heap, -1, unused, count_all(&chunk->muzzy));
     xa_chunk_count(&heap->counters.mapped_bytes, -(long)mapped);
     xa_page_heap_count(&heap->counters.chunks, (size_t)-1);
     xa_page_heap_count(&heap->counters.purges, 1);
-    xa_chunk_count(&heap->counters.purged_bytes, (long)dirty);
-    xa_limit_give(dirty * XA_GRANULE_BYTES);
-    *bytes += dirty * XA_GRANULE_BYTES;
+    xa_chunk_count(&heap->counters.purged_bytes, (long)unused);
+    xa_limit_give((size_t)unused * XA_GRANULE_BYTES);
+    *bytes += (size_t)unused * XA_GRANULE_BYTES;
     xa_page_map_set_region(slot, NULL);
     xa_window_return(slot, 1);
     xa_region_return(&chunk->region);
     return true;
 }
 
-/* Purge one chunk's share of `excess` granules; the lock is given up meanwhile. */
+/* True if a stage may unmap the chunk, once it is free, with what there is left in it. */
+static bool
+may_close(const struct xa_chunk *chunk, const struct stage *stage)
+{
+    if (stage->takes_dirty && !stage->is_lazy)
+        return true;
+    /* What has not reached the age that this stage is about has time left. */
+    unsigned unused = count_all(&chunk->dirty);
+    return unused == (stage->takes_muzzy ? count_all(&chunk->muzzy) : 0);
+}
+
+/* The granules are free again, after the system has done what it would. */
+static void
+put_back(struct xa_page_heap *heap, struct xa_chunk *chunk, const struct xa_bitmap *chosen,
+    const struct xa_bitmap *muzzy, const struct outcome *outcome)
+{
+    unsigned unused = 0, still_muzzy = 0;
+    for (unsigned i = 0; i < XA_BITMAP_WORDS; i++) {
+        uint64_t kept = chosen->words[i] & ~outcome->emptied.words[i];
+        uint64_t offered = kept & (muzzy->words[i] | outcome->offered.words[i]);
+        chunk->free.words[i] |= chosen->words[i];
+        chunk->dirty.words[i] &= ~outcome->emptied.words[i];
+        chunk->muzzy.words[i] |= offered;
+        unused += (unsigned)__builtin_popcountll(kept);
+        still_muzzy += (unsigned)__builtin_popcountll(offered);
+    }
+    count_unused(heap, 1, unused, still_muzzy);
+    update_trees(heap, chunk);
+}
+
+/*
+ * Purge one chunk's share of `excess` granules; the lock is given up meanwhile.  The bytes
+ * that have left their state.
+ */
 static size_t
-purge_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, size_t excess)
-    XA_REQUIRES(heap->lock)
+purge_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, const struct stage *stage,
+    struct xa_bitmap map, size_t excess) XA_REQUIRES(heap->lock)
 {
     size_t bytes = 0;
-    if (try_close_chunk(heap, chunk, &bytes))
+    if (may_close(chunk, stage) && try_close_chunk(heap, chunk, &bytes))
         return bytes;
     size_t slot = chunk->region.slot;
-    struct xa_bitmap chosen = set_apart(heap, chunk, excess), purged = chosen;
+    struct xa_bitmap before = chunk->muzzy;
+    struct xa_bitmap chosen = set_apart(heap, chunk, map, excess);
+    struct xa_bitmap muzzy = xa_bitmap_and(&chosen, &before);
     xa_lock_unlock(&heap->lock);
-    bytes = give_back(slot, &purged);
+    struct outcome outcome = give_back(slot, &chosen, stage->is_lazy);
     xa_lock_lock(&heap->lock);
     /* A signal handler forked meanwhile, and the child has set this heap's chunks aside. */
     if (chunk->heap_generation != heap->generation)
         return 0;
-    for (unsigned i = 0; i < XA_BITMAP_WORDS; i++) {
-        chunk->free.words[i] |= chosen.words[i];
-        chunk->dirty.words[i] &= ~purged.words[i];
-    }
-    struct xa_bitmap kept = xa_bitmap_and(&chosen, &chunk->dirty);
-    xa_chunk_count(&heap->counters.dirty_bytes, xa_bitmap_count(&kept, 0, XA_CHUNK_GRANULES));
+    put_back(heap, chunk, &chosen, &muzzy, &outcome);
+    size_t emptied = (size_t)count_all(&outcome.emptied) * XA_GRANULE_BYTES;
+    bytes = emptied + (size_t)count_all(&outcome.offered) * XA_GRANULE_BYTES;
     xa_page_heap_count(&heap->counters.purges, 1);
-    xa_page_heap_count(&heap->counters.purged_bytes, bytes);
-    xa_limit_give(bytes);
-    update_trees(heap, chunk);
-    (void)try_close_chunk(heap, chunk, &bytes);
+    xa_page_heap_count(&heap->counters.purged_bytes, emptied);
+    xa_limit_give(emptied);
+    if (may_close(chunk, stage))
+        (void)try_close_chunk(heap, chunk, &bytes);
     return bytes;
 }
 
-size_t
-xa_page_purge_run(struct xa_page_heap *heap, size_t keep_bytes)
+/* Purge until at most `keep_bytes` of what the stage is about remain, from the highest chunk down. */
+static size_t
+sweep(struct xa_page_heap *heap, const struct stage *stage, size_t keep_bytes, uint64_t deadline_ms)
 {
-    return xa_page_purge_run_until(heap, keep_bytes, UINT64_MAX);
-}
-
-size_t
-xa_page_purge_run_until(struct xa_page_heap *heap, size_t keep_bytes, uint64_t deadline_ms)
-{
-    size_t total = 0;
+    size_t total = 0, end = SIZE_MAX;
     xa_lock_lock(&heap->lock);
     while (deadline_ms == UINT64_MAX || xa_os_now_ms() < deadline_ms) {
-        size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
-        size_t slot = xa_max_tree_find_last(&heap->dirty_runs, 1);
-        if (dirty <= keep_bytes || slot == XA_MAX_TREE_NOT_FOUND)
+        size_t unused = amount(heap, stage);
+        size_t slot = xa_max_tree_find_last(&heap->dirty_runs, end, 1);
+        if (unused <= keep_bytes || slot == XA_MAX_TREE_NOT_FOUND)
             break;
         struct xa_chunk *chunk = xa_chunk_at(slot);
-        struct xa_bitmap map = xa_bitmap_and(&chunk->free, &chunk->dirty);
-        if (xa_bitmap_count(&map, 0, XA_CHUNK_GRANULES) == 0) {
+        struct xa_bitmap map = candidates(chunk, stage), any = candidates(chunk, &all_to_clean);
+        if (count_all(&any) == 0) {
             xa_max_tree_set(&heap->dirty_runs, slot, 0);
             continue;
         }
-        size_t bytes =
-            purge_chunk(heap, chunk, xa_bits_divide_up(dirty - keep_bytes, XA_GRANULE_BYTES));
+        /* Nothing of this stage: pass it over. */
+        if (count_all(&map) == 0) {
+            end = slot;
+            continue;
+        }
+        size_t bytes = purge_chunk(
+            heap, chunk, stage, map, xa_bits_divide_up(unused - keep_bytes, XA_GRANULE_BYTES));
         /* The host refuses (locked memory, a sandbox): keep what there is. */
         if (bytes == 0)
             break;
@@ -183,6 +322,18 @@ xa_page_purge_run_until(struct xa_page_heap *heap, size_t keep_bytes, uint64_t d
     }
     xa_lock_unlock(&heap->lock);
     return total;
+}
+
+size_t
+xa_page_purge_run(struct xa_page_heap *heap, size_t keep_bytes)
+{
+    return sweep(heap, &all_to_clean, keep_bytes, UINT64_MAX);
+}
+
+size_t
+xa_page_purge_run_until(struct xa_page_heap *heap, size_t keep_bytes, uint64_t deadline_ms)
+{
+    return sweep(heap, &all_to_clean, keep_bytes, deadline_ms);
 }
 
 static size_t
@@ -197,45 +348,67 @@ dirty_bound(const struct xa_page_heap *heap)
         xa_page_heap_counter(&heap->counters.active_bytes) / DIRTY_MAX_AUTO_FRACTION;
 }
 
+/* How many of `bytes` may be kept, going by their age; all of them if it is too early to look. */
+static size_t
+limit_by_age(struct xa_page_heap *heap, struct xa_page_heap_aging *aging, int64_t time_ms,
+    uint64_t now_ms, size_t bytes)
+{
+    bool is_changed = atomic_load_explicit(&aging->time_ms, memory_order_relaxed) != time_ms;
+    if (!is_changed && now_ms < atomic_load_explicit(&aging->deadline_ms, memory_order_relaxed))
+        return SIZE_MAX;
+    xa_lock_lock(&heap->lock);
+    /* By pressure, or since the environment was read after the first heap was made. */
+    if (aging->decay.time_ms != time_ms)
+        xa_decay_init(&aging->decay, time_ms, now_ms);
+    atomic_store_explicit(&aging->time_ms, time_ms, memory_order_relaxed);
+    size_t limit = xa_decay_limit(&aging->decay, now_ms, bytes);
+    atomic_store_explicit(
+        &aging->deadline_ms, xa_decay_deadline_ms(&aging->decay), memory_order_relaxed);
+    xa_lock_unlock(&heap->lock);
+    return limit;
+}
+
+static void
+decay_muzzy(struct xa_page_heap *heap, uint64_t now_ms)
+{
+    size_t muzzy = xa_page_heap_counter(&heap->counters.muzzy_bytes), keep = 0;
+    if (muzzy == 0)
+        return;
+    if (!xa_limit_is_over_soft())
+        keep = limit_by_age(heap, &heap->muzzy_aging, xa_page_purge_muzzy_ms(), now_ms, muzzy);
+    if (muzzy > keep)
+        (void)sweep(heap, &muzzy_to_clean, keep, UINT64_MAX);
+}
+
 void
 xa_page_purge_decay(struct xa_page_heap *heap, uint64_t now_ms)
 {
     size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
     size_t keep = xa_limit_is_over_soft() ? 0 : dirty_bound(heap);
-    int64_t time = xa_page_purge_decay_ms();
-    bool is_changed = atomic_load_explicit(&heap->decay_ms, memory_order_relaxed) != time;
-    if (is_changed || now_ms >= atomic_load_explicit(&heap->deadline_ms, memory_order_relaxed)) {
-        xa_lock_lock(&heap->lock);
-        /* By pressure, or since the environment was read after the first heap was made. */
-        if (heap->decay.time_ms != time)
-            xa_decay_init(&heap->decay, time, now_ms);
-        atomic_store_explicit(&heap->decay_ms, time, memory_order_relaxed);
-        size_t limit = xa_decay_limit(&heap->decay, now_ms, dirty);
-        atomic_store_explicit(
-            &heap->deadline_ms, xa_decay_deadline_ms(&heap->decay), memory_order_relaxed);
-        xa_lock_unlock(&heap->lock);
-        keep = limit < keep ? limit : keep;
-    }
+    size_t limit = limit_by_age(heap, &heap->dirty_aging, xa_page_purge_decay_ms(), now_ms, dirty);
+    keep = limit < keep ? limit : keep;
     if (dirty > keep)
-        (void)xa_page_purge_run(heap, keep);
+        (void)sweep(heap, dirty_stage(), keep, UINT64_MAX);
+    decay_muzzy(heap, now_ms);
 }
 
 void
 xa_page_purge_tick(struct xa_page_heap *heap)
 {
     size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
-    if (dirty == 0)
+    if (dirty == 0 && xa_page_heap_counter(&heap->counters.muzzy_bytes) == 0)
         return;
     if (atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed)) {
         /* It has its own clock; help only if it falls far behind. */
         size_t bound = dirty_bound(heap);
         if (dirty / PURGER_BEHIND > bound)
-            (void)xa_page_purge_run(heap, bound);
+            (void)sweep(heap, dirty_stage(), bound, UINT64_MAX);
         return;
     }
     if (xa_page_purge_decay_ms() == 0) {
-        (void)xa_page_purge_run(heap, 0);
-        return;
+        (void)sweep(heap, dirty_stage(), 0, UINT64_MAX);
+        if (xa_page_heap_counter(&heap->counters.muzzy_bytes) == 0)
+            return;
     }
     /* The clock is a system call: look at it now and then.  A lost tick does not matter. */
     uint32_t ticks = atomic_load_explicit(&heap->ticks, memory_order_relaxed);
@@ -243,8 +416,9 @@ xa_page_purge_tick(struct xa_page_heap *heap)
     if (ticks % TICKS_PER_LOOK == 0) {
         xa_page_purge_decay(heap, xa_os_now_ms());
         (void)xa_huge_purge(XA_HUGE_DECAYED);
-    } else if (dirty > dirty_bound(heap))
-        (void)xa_page_purge_run(heap, dirty_bound(heap));
+    } else if (dirty > dirty_bound(heap)) {
+        (void)sweep(heap, dirty_stage(), dirty_bound(heap), UINT64_MAX);
+    }
 }
 
 void

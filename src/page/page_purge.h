@@ -29,7 +29,13 @@ extern _Atomic uint32_t xa_page_purge_decay_divisor;
 /* The decay time as it is now: the option's, divided. */
 int64_t xa_page_purge_decay_ms(void);
 
-/* Give dirty granules back until at most `keep_bytes` of them remain.  The bytes given back. */
+/* The same for muzzy granules; 0: nothing becomes muzzy, and what is goes at once. */
+int64_t xa_page_purge_muzzy_ms(void);
+
+/*
+ * Give dirty and muzzy granules back for good until at most `keep_bytes` of them remain.
+ * The bytes given back.
+ */
 size_t xa_page_purge_run(struct xa_page_heap *heap, size_t keep_bytes) XA_EXCLUDES(heap->lock);
 
 /* The same, but stop at a time: one more chunk is purged at most. */

@@ -105,7 +105,7 @@ check_chunk(const struct xa_chunk *chunk)
 void
 xa_heap_check(size_t live)
 {
-    size_t mapped = 0, dirty = 0, unused = 0, chunks = 0;
+    size_t mapped = 0, dirty = 0, muzzy = 0, unused = 0, chunks = 0;
     for (size_t slot = 1; slot < SLOTS_CHECKED; slot++) {
         const struct xa_chunk *chunk = (struct xa_chunk *)xa_page_map_region(slot);
         if (chunk == NULL || chunk->heap_generation != xa_heap.generation)
@@ -115,13 +115,17 @@ xa_heap_check(size_t live)
         mapped += chunk->mapped_granules;
         unused += xa_bitmap_count(&chunk->free, 0, XA_CHUNK_GRANULES);
         dirty += xa_bitmap_count(&both, 0, XA_CHUNK_GRANULES);
+        muzzy += xa_bitmap_count(&chunk->muzzy, 0, XA_CHUNK_GRANULES);
+        struct xa_bitmap known = xa_bitmap_and(&both, &chunk->muzzy);
+        assert_memory_equal(&known, &chunk->muzzy, sizeof known);
         chunks++;
     }
     const struct xa_heap_counters *counters = &xa_heap.counters;
     assert_int_equal(xa_heap_granules(&counters->mapped_bytes), mapped);
     assert_int_equal(xa_heap_granules(&counters->active_bytes), live);
     assert_int_equal(mapped - unused, live);
-    assert_int_equal(xa_heap_granules(&counters->dirty_bytes), dirty);
+    assert_int_equal(xa_heap_granules(&counters->dirty_bytes), dirty - muzzy);
+    assert_int_equal(xa_heap_granules(&counters->muzzy_bytes), muzzy);
     assert_int_equal(
         xa_heap_granules(&counters->slab_bytes) + xa_heap_granules(&counters->large_bytes), live);
     assert_int_equal(xa_page_heap_counter(&counters->chunks), chunks);

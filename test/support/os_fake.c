@@ -434,6 +434,19 @@ xa_os_purge(uintptr_t address, size_t bytes)
     return !fails;
 }
 
+/* As a host that never runs short: nothing is lost. */
+bool
+xa_os_purge_lazily(uintptr_t address, size_t bytes)
+{
+    check_multiple("offered something else than pages", address, bytes);
+    pthread_mutex_lock(&mutex);
+    bool fails = is_to_fail(XA_OS_FAKE_PURGE_LAZILY);
+    if (!covers(address, bytes))
+        misuse("offered what is not mapped", address, bytes);
+    pthread_mutex_unlock(&mutex);
+    return !fails;
+}
+
 /* The checks of a move; false if the host refuses it. */
 static bool
 may_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_bytes)

@@ -110,6 +110,50 @@ much_dirty_memory_starts_it_and_is_given_back(void **state)
     assert_true(is_given_back());
 }
 
+static size_t
+muzzy_bytes(void)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; i < xa_arena_limit(); i++)
+        if (xa_arena_at(i) != NULL)
+            sum += xa_page_heap_counter(&xa_arena_at(i)->heap.counters.muzzy_bytes);
+    return sum;
+}
+
+static void
+what_is_muzzy_is_given_back_as_well(void **state)
+{
+    (void)state;
+    begin("dirty_decay_ms:100,muzzy_decay_ms:400");
+    make_dirty(8 * MIB);
+    assert_true(is_given_back());
+    assert_true(muzzy_bytes() > 0);
+    uint64_t now = START_MS * 2;
+    for (int i = 0; i < WAIT_SECONDS * 100 && muzzy_bytes() != 0; i++) {
+        xa_os_fake_set_clock(now += 20);
+        pause_ms(10);
+    }
+    assert_int_equal(muzzy_bytes(), 0);
+}
+
+static void
+what_is_muzzy_for_ever_keeps_nobody_awake(void **state)
+{
+    (void)state;
+    begin("dirty_decay_ms:100,muzzy_decay_ms:-1");
+    make_dirty(8 * MIB);
+    assert_true(is_given_back());
+    assert_true(muzzy_bytes() > 0);
+    xa_thread_cache_flush(xa_start_thread());
+    uint64_t now = START_MS * 2;
+    for (int i = 0; i < 200 && atomic_load(&xa_background_state) != XA_BACKGROUND_ASLEEP; i++) {
+        xa_os_fake_set_clock(now += 100);
+        pause_ms(20);
+    }
+    assert_true(comes(XA_BACKGROUND_ASLEEP));
+    assert_true(muzzy_bytes() > 0);
+}
+
 static void
 with_threads_less_is_enough(void **state)
 {
@@ -238,6 +282,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         XA_OS_FAKE_FRESH(a_small_program_has_no_thread),
         XA_OS_FAKE_FRESH(much_dirty_memory_starts_it_and_is_given_back),
+        XA_OS_FAKE_FRESH(what_is_muzzy_is_given_back_as_well),
+        XA_OS_FAKE_FRESH(what_is_muzzy_for_ever_keeps_nobody_awake),
         XA_OS_FAKE_FRESH(with_threads_less_is_enough),
         XA_OS_FAKE_FRESH(without_work_it_sleeps_until_it_is_woken),
         XA_OS_FAKE_FRESH(huge_mappings_are_given_back_as_well),

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "config/options.h"
 #include "page/page_purge.h"
 #include "page/window.h"
 #include "support/heap.h"
@@ -300,6 +301,30 @@ a_heap_cut_by_a_fork_is_set_aside(void **state)
     assert_int_equal(xa_page_purge_run(&xa_heap, 0), 0);
 }
 
+static void
+what_was_muzzy_is_set_aside_too(void **state)
+{
+    (void)state;
+    xa_options.muzzy_decay_ms = 1000;
+    xa_heap_begin(0);
+    uint32_t run = xa_heap_take_dirty(10);
+    xa_heap_take(1);
+    xa_heap_give(run, 10, 10);
+    xa_page_purge_tick(&xa_heap);
+    assert_int_equal(xa_heap_granules(&xa_heap.counters.muzzy_bytes), 10);
+    assert_true(xa_threads_run(1, lock_and_vanish, &xa_heap.lock, SECONDS));
+    xa_page_heap_reset_in_child(&xa_heap);
+    assert_int_equal(xa_page_heap_counter(&xa_heap.counters.muzzy_bytes), 0);
+    xa_heap_give(xa_heap_take_dirty(10), 10, 10);
+    xa_page_purge_tick(&xa_heap);
+    assert_int_equal(xa_heap_granules(&xa_heap.counters.muzzy_bytes), 10);
+    xa_os_fake_set_clock(100000);
+    xa_page_purge_decay(&xa_heap, 100000);
+    xa_page_purge_decay(&xa_heap, 102000);
+    xa_page_purge_decay(&xa_heap, 104000);
+    assert_int_equal(xa_page_heap_counter(&xa_heap.counters.muzzy_bytes), 0);
+}
+
 /* ---- Random operations ---- */
 
 struct run {
@@ -481,6 +506,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_short_host_gives_just_what_is_needed),
         XA_OS_FAKE_FRESH(on_large_pages_runs_are_whole_pages),
         XA_OS_FAKE_FRESH(a_heap_cut_by_a_fork_is_set_aside),
+        XA_OS_FAKE_FRESH(what_was_muzzy_is_set_aside_too),
         XA_OS_FAKE_FRESH(random_runs_on_4_kib_pages_keep_the_books),
         XA_OS_FAKE_FRESH(random_runs_on_64_kib_pages_keep_the_books),
         XA_OS_FAKE_FRESH(random_runs_over_a_failing_host_keep_the_books),

@@ -173,7 +173,8 @@ the_summary_adds_up_and_is_that_of_the_statistics(void **state)
     assert_int_equal(number_of("dirty"), s.dirty);
     assert_in_range(number_of("resident"), s.resident - 64 * 1024, s.resident);
     assert_int_equal(number_of("mapped"),
-        number_of("active") + number_of("dirty") + number_of("retained") + number_of("metadata"));
+        number_of("active") + number_of("dirty") + number_of("muzzy") + number_of("retained") +
+            number_of("metadata"));
     assert_int_equal(
         number_of("allocated"), number_of("small objects") + number_of("large objects"));
     assert_int_equal(number_of("active"),

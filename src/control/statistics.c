@@ -5,6 +5,7 @@
 
 #include "extent/metadata.h"
 #include "os/os.h"
+#include "os/smaps.h"
 #include "page/huge.h"
 #include "page/window.h"
 #include "thread/large_stock.h"
@@ -166,6 +167,9 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     size_t used = s->active + s->dirty + s->muzzy + s->metadata;
     s->retained = subtract(s->mapped, used);
     s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
-    if (depth == XA_STATISTICS_WITH_RESIDENT)
+    if (depth == XA_STATISTICS_WITH_RESIDENT) {
         s->resident = resident_bytes();
+        s->huge_pages = xa_smaps_huge_page_bytes(
+            xa_page_map_start, xa_page_map_address_of(load(&xa_page_map_limit)));
+    }
 }

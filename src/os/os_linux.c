@@ -153,6 +153,13 @@ xa_os_purge_lazily(uintptr_t address, size_t bytes)
 }
 
 bool
+xa_os_advise_huge_pages(uintptr_t address, size_t bytes, enum xa_os_huge_pages wish)
+{
+    int advice = wish == XA_OS_HUGE_PAGES_WANTED ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+    return !is_error(call(SYS_madvise, (long)address, (long)bytes, advice, 0, 0, 0));
+}
+
+bool
 xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_bytes)
 {
     /* mremap() would replace whatever is there: hold the place first. */
@@ -220,12 +227,34 @@ xa_os_affinity_count(void)
     return count > 0 ? count : 1;
 }
 
-long
-xa_os_read_file(const char *path, char *buffer, size_t capacity)
+static long
+open_to_read(const char *path)
 {
     /* A user may have named a pipe or a terminal: do not wait for one, nor be ruled by the other. */
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    long file = call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+    return call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+}
+
+bool
+xa_os_read_pieces(const char *path, char *buffer, size_t capacity,
+    void (*take)(void *context, const char *text, size_t bytes), void *context)
+{
+    long file = open_to_read(path), got = 1;
+    if (is_error(file))
+        return false;
+    while (got > 0 || got == -EINTR) {
+        got = call(SYS_read, file, (long)buffer, (long)capacity, 0, 0, 0);
+        if (got > 0)
+            take(context, buffer, (size_t)got);
+    }
+    call(SYS_close, file, 0, 0, 0, 0, 0);
+    return got == 0;
+}
+
+long
+xa_os_read_file(const char *path, char *buffer, size_t capacity)
+{
+    long file = open_to_read(path);
     if (is_error(file))
         return -1;
     size_t count = 0;

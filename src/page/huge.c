@@ -26,6 +26,7 @@
 #include "extent/region.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "page/huge_page.h"
 #include "page/limit.h"
 #include "page/page_purge.h"
 #include "page/window.h"
@@ -159,6 +160,16 @@ map_slots(size_t slots, size_t bytes, size_t alignment)
     return XA_WINDOW_NONE;
 }
 
+/* Say of huge pages what has not been said; an object that is too short for one needs nothing. */
+static void
+advise(struct xa_huge *huge, enum xa_huge_page_advice advice)
+{
+    if (advice == huge->advice || advice == XA_HUGE_PAGE_LEAVE || huge->bytes < XA_HUGE_PAGE_BYTES)
+        return;
+    if (xa_huge_page_advise(xa_window_address(huge->region.slot), huge->bytes, advice))
+        huge->advice = (uint8_t)advice;
+}
+
 static struct xa_huge *
 make(size_t bytes, size_t alignment)
 {
@@ -177,6 +188,8 @@ make(size_t bytes, size_t alignment)
     huge->slots = (uint32_t)slots;
     huge->bytes = bytes;
     huge->is_zeroed = true;
+    huge->advice = XA_HUGE_PAGE_LEAVE;
+    advise(huge, xa_huge_page_choose(xa_limit_used_bytes()));
     publish(huge);
     xa_lock_lock(&stock.lock);
     note_live(bytes);
@@ -445,6 +458,10 @@ xa_huge_resize(struct xa_huge *huge, size_t bytes)
     huge->bytes = bytes;
     huge->asked_bytes = asked;
     return_slots(huge);
+    if (huge->advice == XA_HUGE_PAGE_LEAVE)
+        advise(huge, xa_huge_page_choose(xa_limit_used_bytes()));
+    else if (huge->advice == XA_HUGE_PAGE_AVOID && bytes > before)
+        advise(huge, xa_huge_page_choose_again(bytes));
     xa_lock_lock(&stock.lock);
     add(&xa_huge_counters.live_bytes, bytes - before);
     xa_lock_unlock(&stock.lock);

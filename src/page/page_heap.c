@@ -38,6 +38,7 @@
 #include "extent/region.h"
 #include "os/os.h"
 #include "page/chunk.h"
+#include "page/huge_page.h"
 #include "page/limit.h"
 #include "page/page_purge.h"
 #include "page/window.h"
@@ -157,6 +158,32 @@ growth_granules(const struct xa_page_heap *heap, unsigned needed, unsigned avail
     return wanted < available ? (unsigned)wanted : available;
 }
 
+/* What is to be said of huge pages in a chunk that grows to `end`, and has not been said. */
+static enum xa_huge_page_advice
+advice_due(const struct xa_page_heap *heap, const struct xa_chunk *chunk, unsigned end)
+{
+    if (chunk->advice != XA_HUGE_PAGE_LEAVE)
+        return XA_HUGE_PAGE_LEAVE;
+    size_t live = xa_page_heap_counter(&heap->counters.active_bytes);
+    enum xa_huge_page_advice advice = xa_huge_page_choose(live);
+    /* Huge pages do not come before a whole one is mapped. */
+    bool is_due = end >= XA_HUGE_PAGE_GRANULES || advice == XA_HUGE_PAGE_WANT;
+    return is_due ? advice : XA_HUGE_PAGE_LEAVE;
+}
+
+/* Map the rest of the chunk and advise the kernel once, of all of it.  False: nothing has changed. */
+static bool
+grow_whole(struct xa_page_heap *heap, struct xa_chunk *chunk, enum xa_huge_page_advice advice)
+{
+    unsigned first = chunk->mapped_granules;
+    if (map_more(heap, chunk, XA_CHUNK_GRANULES - first) != XA_OS_DONE)
+        return false;
+    if (xa_huge_page_advise(xa_window_address(chunk->region.slot), XA_CHUNK_BYTES, advice))
+        chunk->advice = (uint8_t)advice;
+    note_free(heap, chunk, first, XA_CHUNK_GRANULES - first);
+    return true;
+}
+
 /* Let the mapped prefix reach granule `end` of the chunk. */
 static enum xa_os_result
 grow_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, unsigned end)
@@ -167,6 +194,9 @@ grow_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, unsigned end)
     unsigned available = XA_CHUNK_GRANULES - chunk->mapped_granules;
     unsigned first = chunk->mapped_granules;
     unsigned wanted = growth_granules(heap, needed, available);
+    enum xa_huge_page_advice advice = advice_due(heap, chunk, first + wanted);
+    if (advice != XA_HUGE_PAGE_LEAVE && grow_whole(heap, chunk, advice))
+        return XA_OS_DONE;
     enum xa_os_result result = map_more(heap, chunk, wanted);
     if (result != XA_OS_DONE && wanted > needed)
         result = map_more(heap, chunk, needed);
@@ -192,6 +222,7 @@ open_chunk(struct xa_page_heap *heap, unsigned granules)
         chunk->region.arena = heap->arena;
         chunk->region.slot = (uint32_t)slot;
         chunk->mapped_granules = 0;
+        chunk->advice = XA_HUGE_PAGE_LEAVE;
         chunk->free = chunk->dirty = chunk->muzzy = (struct xa_bitmap){{0}};
         chunk->heap_generation = heap->generation;
         enum xa_os_result result = grow_chunk(heap, chunk, granules);
@@ -407,5 +438,6 @@ xa_page_heap_reset_in_child(struct xa_page_heap *heap)
     heap->muzzy_aging = (struct xa_page_heap_aging){0};
     atomic_store_explicit(&heap->counters.dirty_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&heap->counters.muzzy_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&heap->counters.held_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&heap->counters.chunks, 0, memory_order_relaxed);
 }

@@ -11,6 +11,11 @@
  *   dirty ────────────────────► clean        without, and beyond the soft limit
  *   dirty and muzzy ──────────► clean        on request
  *
+ * In a chunk that is to have huge pages (huge_page.h) a page goes as a whole.  One that
+ * is nearly full stays, with its few dirty granules, which are "held": nobody waits for
+ * them, but a request, the soft limit and the worst pressure take them.  One that is not
+ * is broken, and then no new ones are made in this chunk: the kernel would fill it up.
+ *
  * Each of the two ages has its decay; the bound by amount is for dirty granules only.
  * Where the system refuses to be offered pages they are given back for good.
  *
@@ -23,6 +28,7 @@
 #include "os/os.h"
 #include "page/chunk.h"
 #include "page/huge.h"
+#include "page/huge_page.h"
 #include "page/limit.h"
 #include "page/window.h"
 
@@ -72,13 +78,16 @@ update_trees(struct xa_page_heap *heap, const struct xa_chunk *chunk)
 struct stage {
     bool takes_dirty;
     bool takes_muzzy;
-    bool is_lazy; /* what it takes becomes muzzy, and else clean */
+    bool is_lazy;   /* what it takes becomes muzzy, and else clean */
+    bool is_forced; /* it takes what is held for huge pages, too */
 };
 
 static const struct stage dirty_to_muzzy = {.takes_dirty = true, .is_lazy = true};
 static const struct stage dirty_to_clean = {.takes_dirty = true};
+static const struct stage all_dirty_to_clean = {.takes_dirty = true, .is_forced = true};
 static const struct stage muzzy_to_clean = {.takes_muzzy = true};
-static const struct stage all_to_clean = {.takes_dirty = true, .takes_muzzy = true};
+static const struct stage all_to_clean = {
+    .takes_dirty = true, .takes_muzzy = true, .is_forced = true};
 
 /* What a call of the system did to a chunk's granules. */
 struct outcome {
@@ -103,8 +112,11 @@ xa_page_purge_muzzy_ms(void)
 static const struct stage *
 dirty_stage(void)
 {
+    if (xa_limit_is_over_soft() ||
+        atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed) == 0)
+        return &all_dirty_to_clean;
     bool is_lazy = XA_UNLIKELY(xa_options.muzzy_decay_ms != 0) && xa_page_purge_muzzy_ms() != 0 &&
-        !atomic_load_explicit(&cannot_offer, memory_order_relaxed) && !xa_limit_is_over_soft();
+        !atomic_load_explicit(&cannot_offer, memory_order_relaxed);
     return is_lazy ? &dirty_to_muzzy : &dirty_to_clean;
 }
 
@@ -136,6 +148,52 @@ count_all(const struct xa_bitmap *map)
     return xa_bitmap_count(map, 0, XA_CHUNK_GRANULES);
 }
 
+/* The granules of a chunk's huge page. */
+static struct xa_bitmap
+unit_map(unsigned unit)
+{
+    struct xa_bitmap map = {{0}};
+    xa_bitmap_set(&map, unit, XA_HUGE_PAGE_GRANULES);
+    return map;
+}
+
+/*
+ * Take the granules off `map` for whose sake a huge page would be broken that is nearly
+ * full; how many that are.
+ */
+static unsigned
+hold(const struct xa_chunk *chunk, struct xa_bitmap *map)
+{
+    unsigned held = 0;
+    for (unsigned unit = 0; unit < XA_CHUNK_GRANULES; unit += XA_HUGE_PAGE_GRANULES) {
+        if (xa_bitmap_count(&chunk->free, unit, XA_HUGE_PAGE_GRANULES) > XA_HUGE_PAGE_HELD_MAX)
+            continue;
+        held += xa_bitmap_count(map, unit, XA_HUGE_PAGE_GRANULES);
+        xa_bitmap_clear(map, unit, XA_HUGE_PAGE_GRANULES);
+    }
+    return held;
+}
+
+/*
+ * In a chunk with huge pages all free granules of a page are in memory if any is: let
+ * them go together.  True if pages are broken by that.
+ */
+static bool
+widen(const struct xa_chunk *chunk, struct xa_bitmap *chosen)
+{
+    bool breaks = false;
+    for (unsigned unit = 0; unit < XA_CHUNK_GRANULES; unit += XA_HUGE_PAGE_GRANULES) {
+        if (xa_bitmap_count(chosen, unit, XA_HUGE_PAGE_GRANULES) == 0)
+            continue;
+        struct xa_bitmap whole = unit_map(unit);
+        whole = xa_bitmap_and(&whole, &chunk->free);
+        breaks |= count_all(&whole) != XA_HUGE_PAGE_GRANULES;
+        for (unsigned i = 0; i < XA_BITMAP_WORDS; i++)
+            chosen->words[i] |= whole.words[i];
+    }
+    return breaks;
+}
+
 /* Let the counters know of free granules that are dirty or muzzy, or (-1) no longer are. */
 static void
 count_unused(struct xa_page_heap *heap, long sign, unsigned unused, unsigned muzzy)
@@ -153,7 +211,8 @@ static struct xa_bitmap
 set_apart(struct xa_page_heap *heap, struct xa_chunk *chunk, struct xa_bitmap chosen, size_t excess)
 {
     unsigned found = count_all(&chosen);
-    unsigned unit = xa_page_heap_unit();
+    bool is_huge = chunk->advice == XA_HUGE_PAGE_WANT;
+    unsigned unit = is_huge ? XA_HUGE_PAGE_GRANULES : xa_page_heap_unit();
     for (unsigned low = 0; found > excess && low < XA_CHUNK_GRANULES; low += unit) {
         unsigned here = xa_bitmap_count(&chosen, low, unit);
         if (here != 0 && found - here >= excess) {
@@ -161,12 +220,16 @@ set_apart(struct xa_page_heap *heap, struct xa_chunk *chunk, struct xa_bitmap ch
             found -= here;
         }
     }
+    /* A broken page would be made whole again, by more memory: no more of them here. */
+    if (is_huge && widen(chunk, &chosen))
+        chunk->advice = XA_HUGE_PAGE_AVOID;
+    struct xa_bitmap unused = xa_bitmap_and(&chosen, &chunk->dirty);
     struct xa_bitmap muzzy = xa_bitmap_and(&chosen, &chunk->muzzy);
     for (unsigned i = 0; i < XA_BITMAP_WORDS; i++) {
         chunk->free.words[i] &= ~chosen.words[i];
         chunk->muzzy.words[i] &= ~chosen.words[i];
     }
-    count_unused(heap, -1, found, count_all(&muzzy));
+    count_unused(heap, -1, count_all(&unused), count_all(&muzzy));
     update_trees(heap, chunk);
     return chosen;
 }
@@ -240,14 +303,19 @@ may_close(const struct xa_chunk *chunk, const struct stage *stage)
     return unused == (stage->takes_muzzy ? count_all(&chunk->muzzy) : 0);
 }
 
-/* The granules are free again, after the system has done what it would. */
+/*
+ * The granules are free again, after the system has done what it would.  What it did to
+ * clean ones, in huge pages, does not count.
+ */
 static void
 put_back(struct xa_page_heap *heap, struct xa_chunk *chunk, const struct xa_bitmap *chosen,
-    const struct xa_bitmap *muzzy, const struct outcome *outcome)
+    const struct xa_bitmap *muzzy, struct outcome *outcome)
 {
     unsigned unused = 0, still_muzzy = 0;
+    outcome->emptied = xa_bitmap_and(&outcome->emptied, &chunk->dirty);
+    outcome->offered = xa_bitmap_and(&outcome->offered, &chunk->dirty);
     for (unsigned i = 0; i < XA_BITMAP_WORDS; i++) {
-        uint64_t kept = chosen->words[i] & ~outcome->emptied.words[i];
+        uint64_t kept = chosen->words[i] & chunk->dirty.words[i] & ~outcome->emptied.words[i];
         uint64_t offered = kept & (muzzy->words[i] | outcome->offered.words[i]);
         chunk->free.words[i] |= chosen->words[i];
         chunk->dirty.words[i] &= ~outcome->emptied.words[i];
@@ -272,9 +340,13 @@ purge_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, const struct stag
         return bytes;
     size_t slot = chunk->region.slot;
     struct xa_bitmap before = chunk->muzzy;
+    uint8_t advice = chunk->advice;
     struct xa_bitmap chosen = set_apart(heap, chunk, map, excess);
     struct xa_bitmap muzzy = xa_bitmap_and(&chosen, &before);
+    bool is_broken = chunk->advice != advice;
     xa_lock_unlock(&heap->lock);
+    if (is_broken)
+        (void)xa_huge_page_advise(xa_window_address(slot), XA_CHUNK_BYTES, XA_HUGE_PAGE_AVOID);
     struct outcome outcome = give_back(slot, &chosen, stage->is_lazy);
     xa_lock_lock(&heap->lock);
     /* A signal handler forked meanwhile, and the child has set this heap's chunks aside. */
@@ -295,10 +367,12 @@ purge_chunk(struct xa_page_heap *heap, struct xa_chunk *chunk, const struct stag
 static size_t
 sweep(struct xa_page_heap *heap, const struct stage *stage, size_t keep_bytes, uint64_t deadline_ms)
 {
-    size_t total = 0, end = SIZE_MAX;
+    size_t total = 0, end = SIZE_MAX, held_bytes = 0;
     xa_lock_lock(&heap->lock);
     while (deadline_ms == UINT64_MAX || xa_os_now_ms() < deadline_ms) {
         size_t unused = amount(heap, stage);
+        /* Others may have used some of it again. */
+        unused = unused > held_bytes ? unused - held_bytes : 0;
         size_t slot = xa_max_tree_find_last(&heap->dirty_runs, end, 1);
         if (unused <= keep_bytes || slot == XA_MAX_TREE_NOT_FOUND)
             break;
@@ -308,8 +382,12 @@ sweep(struct xa_page_heap *heap, const struct stage *stage, size_t keep_bytes, u
             xa_max_tree_set(&heap->dirty_runs, slot, 0);
             continue;
         }
+        unsigned held = 0;
+        if (chunk->advice == XA_HUGE_PAGE_WANT && stage->takes_dirty && !stage->is_forced)
+            held = hold(chunk, &map);
         /* Nothing of this stage: pass it over. */
         if (count_all(&map) == 0) {
+            held_bytes += (size_t)held * XA_GRANULE_BYTES;
             end = slot;
             continue;
         }
@@ -320,6 +398,8 @@ sweep(struct xa_page_heap *heap, const struct stage *stage, size_t keep_bytes, u
             break;
         total += bytes;
     }
+    if (stage->takes_dirty)
+        atomic_store_explicit(&heap->counters.held_bytes, held_bytes, memory_order_relaxed);
     xa_lock_unlock(&heap->lock);
     return total;
 }
@@ -383,19 +463,21 @@ decay_muzzy(struct xa_page_heap *heap, uint64_t now_ms)
 void
 xa_page_purge_decay(struct xa_page_heap *heap, uint64_t now_ms)
 {
-    size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
+    const struct stage *stage = dirty_stage();
+    size_t dirty = stage->is_forced ? xa_page_heap_counter(&heap->counters.dirty_bytes)
+                                    : xa_page_purge_waiting_bytes(heap);
     size_t keep = xa_limit_is_over_soft() ? 0 : dirty_bound(heap);
     size_t limit = limit_by_age(heap, &heap->dirty_aging, xa_page_purge_decay_ms(), now_ms, dirty);
     keep = limit < keep ? limit : keep;
     if (dirty > keep)
-        (void)sweep(heap, dirty_stage(), keep, UINT64_MAX);
+        (void)sweep(heap, stage, keep, UINT64_MAX);
     decay_muzzy(heap, now_ms);
 }
 
 void
 xa_page_purge_tick(struct xa_page_heap *heap)
 {
-    size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
+    size_t dirty = xa_page_purge_waiting_bytes(heap);
     if (dirty == 0 && xa_page_heap_counter(&heap->counters.muzzy_bytes) == 0)
         return;
     if (atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed)) {

@@ -45,6 +45,15 @@ size_t xa_page_purge_run_until(struct xa_page_heap *heap, size_t keep_bytes, uin
 /* Give back what decay and the bound on dirty bytes ask for at this time. */
 void xa_page_purge_decay(struct xa_page_heap *heap, uint64_t now_ms) XA_EXCLUDES(heap->lock);
 
+/* Dirty bytes that will be given back some time: all but those held for the sake of huge pages. */
+static inline size_t
+xa_page_purge_waiting_bytes(const struct xa_page_heap *heap)
+{
+    size_t dirty = xa_page_heap_counter(&heap->counters.dirty_bytes);
+    size_t held = xa_page_heap_counter(&heap->counters.held_bytes);
+    return dirty > held ? dirty - held : 0;
+}
+
 /* Unmap chunks that are free and hold no memory, but for the heap's last one. */
 void xa_page_purge_close_empty(struct xa_page_heap *heap) XA_EXCLUDES(heap->lock);
 

@@ -64,7 +64,7 @@ dirty_bytes(void)
     for (unsigned i = 0; i < xa_arena_limit(); i++) {
         const struct xa_arena *arena = xa_arena_at(i);
         if (arena != NULL)
-            sum += xa_page_heap_counter(&arena->heap.counters.dirty_bytes);
+            sum += xa_page_purge_waiting_bytes(&arena->heap);
     }
     return sum;
 }

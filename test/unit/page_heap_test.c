@@ -487,6 +487,23 @@ random_runs_over_a_failing_host_keep_the_books(void **state)
     do_random_things(4096, true);
 }
 
+static void
+random_runs_in_huge_pages_keep_the_books(void **state)
+{
+    (void)state;
+    xa_options.thp = XA_THP_ALWAYS;
+    do_random_things(4096, true);
+}
+
+static void
+random_runs_in_huge_pages_with_a_muzzy_stage_keep_the_books(void **state)
+{
+    (void)state;
+    xa_options.thp = XA_THP_ALWAYS;
+    xa_options.muzzy_decay_ms = 2000;
+    do_random_things(4096, true);
+}
+
 int
 main(void)
 {
@@ -510,6 +527,8 @@ main(void)
         XA_OS_FAKE_FRESH(random_runs_on_4_kib_pages_keep_the_books),
         XA_OS_FAKE_FRESH(random_runs_on_64_kib_pages_keep_the_books),
         XA_OS_FAKE_FRESH(random_runs_over_a_failing_host_keep_the_books),
+        XA_OS_FAKE_FRESH(random_runs_in_huge_pages_keep_the_books),
+        XA_OS_FAKE_FRESH(random_runs_in_huge_pages_with_a_muzzy_stage_keep_the_books),
     };
     seed = xa_seed_choose(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,8 +299,7 @@ may_close(const struct xa_chunk *chunk, const struct stage *stage)
     if (stage->takes_dirty && !stage->is_lazy)
         return true;
     /* What has not reached the age that this stage is about has time left. */
-    unsigned unused = count_all(&chunk->dirty);
-    return unused == (stage->takes_muzzy ? count_all(&chunk->muzzy) : 0);
+    return count_all(&chunk->dirty) == 0;
 }
 
 /*

@@ -99,8 +99,16 @@ xa_background_finish_trim(void)
 
 enum left { LEFT_NOTHING, LEFT_MUZZY, LEFT_DIRTY };
 
-/* Purge what is due everywhere; what is left. */
 static enum left
+what_is_left(void)
+{
+    if (dirty_bytes() != 0)
+        return LEFT_DIRTY;
+    return muzzy_bytes() != 0 ? LEFT_MUZZY : LEFT_NOTHING;
+}
+
+/* Purge what is due everywhere. */
+static void
 purge(void)
 {
     if (atomic_exchange_explicit(&trim_is_wanted, false, memory_order_relaxed))
@@ -111,9 +119,6 @@ purge(void)
             xa_page_purge_decay(&arena->heap, xa_os_now_ms());
     }
     (void)xa_huge_purge(XA_HUGE_DECAYED);
-    if (dirty_bytes() != 0)
-        return LEFT_DIRTY;
-    return muzzy_bytes() != 0 ? LEFT_MUZZY : LEFT_NOTHING;
 }
 
 static uint64_t
@@ -204,7 +209,7 @@ run(void)
             give_all();
             next_urgent = xa_os_now_ms() + URGENT_MS;
         }
-        enum left left = purge();
+        purge();
         bool is_cached = true;
         if (xa_os_now_ms() >= next_look) {
             bool is_idle = xa_arena_empty_idle();
@@ -212,6 +217,8 @@ run(void)
             is_cached |= !is_idle;
             next_look = xa_os_now_ms() + look_ms();
         }
+        /* Only now: what was taken out of caches is dirty. */
+        enum left left = what_is_left();
         only_muzzy = left == LEFT_MUZZY && !is_cached;
         if (left == LEFT_NOTHING && !is_cached && !sleep_long() && may_end())
             return;

@@ -120,15 +120,27 @@ muzzy_bytes(void)
     return sum;
 }
 
+/* Let time go by until something is muzzy and nothing dirty; false if that never happens. */
+static bool
+becomes_muzzy(uint64_t *now)
+{
+    for (int i = 0; i < WAIT_SECONDS * 100; i++) {
+        if (dirty_bytes() == 0 && muzzy_bytes() != 0)
+            return true;
+        xa_os_fake_set_clock(*now += 20);
+        pause_ms(10);
+    }
+    return false;
+}
+
 static void
 what_is_muzzy_is_given_back_as_well(void **state)
 {
     (void)state;
-    begin("dirty_decay_ms:100,muzzy_decay_ms:400");
+    begin("dirty_decay_ms:100,muzzy_decay_ms:2s");
+    uint64_t now = START_MS;
     make_dirty(8 * MIB);
-    assert_true(is_given_back());
-    assert_true(muzzy_bytes() > 0);
-    uint64_t now = START_MS * 2;
+    assert_true(becomes_muzzy(&now));
     for (int i = 0; i < WAIT_SECONDS * 100 && muzzy_bytes() != 0; i++) {
         xa_os_fake_set_clock(now += 20);
         pause_ms(10);
@@ -141,17 +153,34 @@ what_is_muzzy_for_ever_keeps_nobody_awake(void **state)
 {
     (void)state;
     begin("dirty_decay_ms:100,muzzy_decay_ms:-1");
+    uint64_t now = START_MS;
     make_dirty(8 * MIB);
-    assert_true(is_given_back());
-    assert_true(muzzy_bytes() > 0);
+    assert_true(becomes_muzzy(&now));
     xa_thread_cache_flush(xa_start_thread());
-    uint64_t now = START_MS * 2;
     for (int i = 0; i < 200 && atomic_load(&xa_background_state) != XA_BACKGROUND_ASLEEP; i++) {
         xa_os_fake_set_clock(now += 100);
         pause_ms(20);
     }
     assert_true(comes(XA_BACKGROUND_ASLEEP));
     assert_true(muzzy_bytes() > 0);
+}
+
+/* Objects in a thread's cache are found by a look, after everything dirty has gone. */
+static void
+what_comes_out_of_caches_is_given_back_before_it_sleeps(void **state)
+{
+    (void)state;
+    begin("dirty_decay_ms:200");
+    make_dirty(8 * MIB);
+    assert_true(atomic_load(&xa_thread_cache_used_bytes) > 0);
+    uint64_t now = START_MS;
+    for (int i = 0; i < 500 && atomic_load(&xa_background_state) != XA_BACKGROUND_ASLEEP; i++) {
+        xa_os_fake_set_clock(now += 20);
+        pause_ms(10);
+    }
+    assert_true(comes(XA_BACKGROUND_ASLEEP));
+    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(dirty_bytes(), 0);
 }
 
 static void
@@ -284,6 +313,7 @@ main(void)
         XA_OS_FAKE_FRESH(much_dirty_memory_starts_it_and_is_given_back),
         XA_OS_FAKE_FRESH(what_is_muzzy_is_given_back_as_well),
         XA_OS_FAKE_FRESH(what_is_muzzy_for_ever_keeps_nobody_awake),
+        XA_OS_FAKE_FRESH(what_comes_out_of_caches_is_given_back_before_it_sleeps),
         XA_OS_FAKE_FRESH(with_threads_less_is_enough),
         XA_OS_FAKE_FRESH(without_work_it_sleeps_until_it_is_woken),
         XA_OS_FAKE_FRESH(huge_mappings_are_given_back_as_well),

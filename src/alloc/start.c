@@ -26,6 +26,7 @@
 #include "os/os.h"
 #include "os/thread_exit.h"
 #include "page/limit.h"
+#include "page/page_purge.h"
 #include "thread/background.h"
 #include "thread/cache_purge.h"
 #include "thread/large_stock.h"
@@ -118,7 +119,7 @@ static void
 apply_options(void)
 {
     atomic_store_explicit(
-        &xa_page_heap_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
+        &xa_page_purge_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
     atomic_store_explicit(
         &xa_thread_cache_budget_bytes, xa_options.thread_caches_max_bytes, memory_order_relaxed);
     /* What is impossible is left out until all is read, and then reported. */

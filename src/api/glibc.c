@@ -18,6 +18,7 @@
 #include "control/statistics.h"
 #include "os/os.h"
 #include "page/huge.h"
+#include "page/page_purge.h"
 #include "thread/background.h"
 #include "thread/cache_purge.h"
 #include "thread/thread_cache.h"
@@ -183,7 +184,7 @@ mallopt(int parameter, int value)
     case M_TRIM_THRESHOLD:
         /* What may stay unused and resident; 0 here would mean "automatic". */
         if (value >= 0)
-            atomic_store_explicit(&xa_page_heap_dirty_max_bytes,
+            atomic_store_explicit(&xa_page_purge_dirty_max_bytes,
                 value == 0 ? XA_GRANULE_BYTES : (size_t)value, memory_order_relaxed);
         return 1;
     case M_ARENA_TEST:

@@ -27,6 +27,7 @@
 #include "base/assert.h"
 #include "extent/metadata.h"
 #include "os/os.h"
+#include "page/page_purge.h"
 
 enum {
     RESERVE_OBJECTS_MAX = 16 * XA_MAGAZINE_OBJECTS_MAX,
@@ -184,7 +185,7 @@ release(struct xa_arena *arena, const struct xa_bin_released *released, unsigned
         xa_slab_finish(granule);
         xa_page_heap_return(&arena->heap, XA_RUN_FOR_SLAB, granule, granules, touched);
     }
-    xa_page_heap_tick(&arena->heap);
+    xa_page_purge_tick(&arena->heap);
 }
 
 /* The arena of an object's slab; the first one for what is no object, which its bin will say. */
@@ -393,7 +394,7 @@ xa_arena_empty_idle(void)
             continue;
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
             all_empty &= empty_if_idle(arena, c);
-        xa_page_heap_close_empty(&arena->heap);
+        xa_page_purge_close_empty(&arena->heap);
     }
     return all_empty;
 }
@@ -426,9 +427,9 @@ xa_arena_trim_until(size_t keep_bytes, uint64_t deadline_ms)
         struct xa_arena *arena = xa_arena_at(i);
         if (arena == NULL)
             continue;
-        total += xa_page_heap_purge_until(&arena->heap, keep_bytes, deadline_ms);
+        total += xa_page_purge_run_until(&arena->heap, keep_bytes, deadline_ms);
         if (keep_bytes == 0)
-            xa_page_heap_close_empty(&arena->heap);
+            xa_page_purge_close_empty(&arena->heap);
     }
     return total;
 }

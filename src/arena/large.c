@@ -7,6 +7,7 @@
 #include "arena/large.h"
 
 #include "base/assert.h"
+#include "page/page_purge.h"
 
 static void
 count(struct xa_page_heap *heap, size_t objects, size_t allocations)
@@ -61,7 +62,7 @@ xa_large_return(uintptr_t address)
     record->kind = XA_EXTENT_NONE;
     count(heap, (size_t)-1, 0);
     xa_page_heap_return(heap, XA_RUN_FOR_LARGE, granule, granules, granules);
-    xa_page_heap_tick(heap);
+    xa_page_purge_tick(heap);
 }
 
 size_t

@@ -75,11 +75,22 @@ xa_max_tree_find(const struct xa_max_tree *tree, size_t from, uint8_t value)
 }
 
 size_t
-xa_max_tree_find_last(const struct xa_max_tree *tree, uint8_t value)
+xa_max_tree_find_last(const struct xa_max_tree *tree, size_t end, uint8_t value)
 {
-    if (tree->capacity == 0 || tree->nodes[1] < value)
+    if (end > tree->capacity)
+        end = tree->capacity;
+    if (end == 0)
         return XA_MAX_TREE_NOT_FOUND;
-    size_t node = 1;
+    size_t node = tree->capacity + end - 1;
+    /* Up: as long as neither this subtree nor an earlier sibling holds one. */
+    while (tree->nodes[node] < value) {
+        while (node % 2 == 0)
+            node /= 2;
+        if (node == 1)
+            return XA_MAX_TREE_NOT_FOUND;
+        node--;
+    }
+    /* Down: to the last of them. */
     while (node < tree->capacity) {
         node = 2 * node + 1;
         if (tree->nodes[node] < value)

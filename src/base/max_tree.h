@@ -40,7 +40,7 @@ uint8_t xa_max_tree_get(const struct xa_max_tree *tree, size_t index);
 /* The first leaf at or after `from` with a value of at least `value` >= 1, or NOT_FOUND. */
 size_t xa_max_tree_find(const struct xa_max_tree *tree, size_t from, uint8_t value);
 
-/* The last leaf with a value of at least `value` >= 1, or NOT_FOUND. */
-size_t xa_max_tree_find_last(const struct xa_max_tree *tree, uint8_t value);
+/* The last leaf before `end` with a value of at least `value` >= 1, or NOT_FOUND. */
+size_t xa_max_tree_find_last(const struct xa_max_tree *tree, size_t end, uint8_t value);
 
 #endif

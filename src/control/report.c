@@ -130,11 +130,14 @@ put_summary(struct report *report)
     put_bytes(report, "allocated", s->allocated, "live objects, rounded up to their size classes");
     put_bytes(report, "active", s->active, "slabs and large objects");
     put_bytes(report, "metadata", s->metadata, "mapped for xalloc's own structures");
-    if (!xa_options.strict_syscalls)
+    if (!xa_options.strict_syscalls) {
         put_bytes(report, "resident", s->resident, "of all this in memory, as the system says");
-    put_bytes(report, "mapped", s->mapped, "active + dirty + retained + metadata");
+        put_bytes(report, "huge pages", s->huge_pages, "of that in pages of 2 MiB");
+    }
+    put_bytes(report, "mapped", s->mapped, "active + dirty + muzzy + retained + metadata");
     put_bytes(report, "retained", s->retained, "mapped, but without memory");
     put_bytes(report, "dirty", s->dirty, "unused, not given back yet");
+    put_bytes(report, "muzzy", s->muzzy, "unused, the system may take it");
     put_share(report, "internal frag.", s->internal_fragmentation,
         "of small objects: rounding up (from a sample)");
     put_share(report, "external frag.", s->external_fragmentation,

@@ -5,6 +5,7 @@
 
 #include "extent/metadata.h"
 #include "os/os.h"
+#include "os/smaps.h"
 #include "page/huge.h"
 #include "page/window.h"
 #include "thread/large_stock.h"
@@ -160,11 +161,15 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     s->allocated = s->small + s->large;
     s->active = load(&s->heaps.active_bytes) + huge;
     s->dirty = load(&s->heaps.dirty_bytes) + kept_dirty;
+    s->muzzy = load(&s->heaps.muzzy_bytes);
     s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map_limit);
     s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
-    size_t used = s->active + s->dirty + s->metadata;
+    size_t used = s->active + s->dirty + s->muzzy + s->metadata;
     s->retained = subtract(s->mapped, used);
     s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
-    if (depth == XA_STATISTICS_WITH_RESIDENT)
+    if (depth == XA_STATISTICS_WITH_RESIDENT) {
         s->resident = resident_bytes();
+        s->huge_pages = xa_smaps_huge_page_bytes(
+            xa_page_map_start, xa_page_map_address_of(load(&xa_page_map_limit)));
+    }
 }

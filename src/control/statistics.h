@@ -7,7 +7,7 @@
  *
  *   allocated = bytes of live objects, in their size classes
  *   active    = allocated + cached + free slots + slabs' tails
- *   mapped    = active + dirty + retained + metadata
+ *   mapped    = active + dirty + muzzy + retained + metadata
  */
 #ifndef XA_CONTROL_STATISTICS_H
 #define XA_CONTROL_STATISTICS_H
@@ -25,11 +25,13 @@ struct xa_statistics {
     /* Bytes. */
     size_t allocated;
     size_t active;
-    size_t metadata; /* mapped for xalloc's own structures, the page map included */
-    size_t resident; /* of all below in memory, as the host says */
+    size_t metadata;   /* mapped for xalloc's own structures, the page map included */
+    size_t resident;   /* of all below in memory, as the host says */
+    size_t huge_pages; /* of that in huge pages: in heaps and huge objects */
     size_t mapped;
-    size_t retained; /* mapped, not active, not dirty */
+    size_t retained; /* mapped, nothing of the above */
     size_t dirty;
+    size_t muzzy;         /* unused and offered to the system */
     size_t small;         /* allocated in slabs */
     size_t large;         /* allocated in runs and mappings */
     size_t cached;        /* free objects in thread caches, depots and reserves */
@@ -54,7 +56,7 @@ struct xa_statistics {
     struct xa_class_statistics classes[XA_SMALL_CLASSES + 1]; /* by code */
 };
 
-/* Leaving `resident` out saves asking the host about every page. */
+/* Leaving `resident` and `huge_pages` out saves asking the host about every page. */
 enum xa_statistics_depth { XA_STATISTICS_QUICK, XA_STATISTICS_WITH_RESIDENT };
 
 /* Fill in the whole of `statistics`. */

@@ -93,8 +93,10 @@ struct xa_chunk {
     struct xa_region region;
     uint32_t heap_generation;         /* [c] of the page heap that made it */
     _Atomic uint32_t mapped_granules; /* [p] from the chunk's start; read by the report */
+    uint8_t advice;                   /* [p] enum xa_huge_page_advice: what the system was told */
     struct xa_bitmap free;            /* [p] mapped and in no run */
     struct xa_bitmap dirty;           /* [p] may hold something else than zeros, free or not */
+    struct xa_bitmap muzzy;           /* [p] of the free dirty ones: offered to the system */
     /* [c] One a granule, behind the descriptor, so that a small process touches one page of both. */
     struct xa_extent records[XA_CHUNK_GRANULES] __attribute__((aligned(64)));
 };
@@ -107,6 +109,7 @@ struct xa_huge {
     struct xa_huge *next_kept; /* [h] on the list of freed mappings that are kept */
     uint64_t freed_ms;         /* [h] when; 0: nobody has looked since */
     bool is_zeroed;            /* [h] the kept mapping reads as zeros */
+    uint8_t advice;            /* enum xa_huge_page_advice: what the system was told; the owner's */
     bool is_stuck;             /* [h] the host would neither unmap nor empty it */
 };
 

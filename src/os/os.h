@@ -55,6 +55,16 @@ bool xa_os_unmap(uintptr_t address, size_t bytes);
 bool xa_os_purge(uintptr_t address, size_t bytes);
 
 /*
+ * Let the host take the pages when it runs short: until the next write they read as they
+ * were or as zeros, and count as resident.  False if the host cannot; nothing has changed then.
+ */
+bool xa_os_purge_lazily(uintptr_t address, size_t bytes);
+
+/* Let the range have huge pages, or keep them away.  False if the host has none. */
+enum xa_os_huge_pages { XA_OS_HUGE_PAGES_AVOIDED, XA_OS_HUGE_PAGES_WANTED };
+bool xa_os_advise_huge_pages(uintptr_t address, size_t bytes, enum xa_os_huge_pages wish);
+
+/*
  * Move a mapping with its contents to `new_address`, where `new_bytes` are free,
  * growing it with zeros.  On failure everything is as before.
  */
@@ -75,6 +85,13 @@ unsigned xa_os_affinity_count(void);
 
 /* Read at most `capacity` bytes of a file; the count, or -1 if it cannot be read. */
 long xa_os_read_file(const char *path, char *buffer, size_t capacity);
+
+/*
+ * Read a file to its end in pieces of at most `capacity` bytes, each handed to `take`.
+ * False if it cannot be read.
+ */
+bool xa_os_read_pieces(const char *path, char *buffer, size_t capacity,
+    void (*take)(void *context, const char *text, size_t bytes), void *context);
 
 /* True once libc has set up the environment. */
 bool xa_os_environment_is_ready(void);

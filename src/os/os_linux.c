@@ -6,8 +6,8 @@
  * errno is put back, since malloc must not change it when it succeeds.
  *
  * Every call number used here belongs to the oldest kernels, so that a seccomp
- * filter meets nothing new after start; the one newer advice, MADV_WIPEONFORK, is
- * tried once, in xa_os_init().
+ * filter meets nothing new after start.  Newer advice, such as MADV_WIPEONFORK, may be
+ * refused, which is a result like any other.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* mremap() flags */
@@ -31,6 +31,9 @@
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_FREE
+#define MADV_FREE 8
 #endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -144,6 +147,19 @@ xa_os_purge(uintptr_t address, size_t bytes)
 }
 
 bool
+xa_os_purge_lazily(uintptr_t address, size_t bytes)
+{
+    return !is_error(call(SYS_madvise, (long)address, (long)bytes, MADV_FREE, 0, 0, 0));
+}
+
+bool
+xa_os_advise_huge_pages(uintptr_t address, size_t bytes, enum xa_os_huge_pages wish)
+{
+    int advice = wish == XA_OS_HUGE_PAGES_WANTED ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+    return !is_error(call(SYS_madvise, (long)address, (long)bytes, advice, 0, 0, 0));
+}
+
+bool
 xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_bytes)
 {
     /* mremap() would replace whatever is there: hold the place first. */
@@ -211,12 +227,34 @@ xa_os_affinity_count(void)
     return count > 0 ? count : 1;
 }
 
-long
-xa_os_read_file(const char *path, char *buffer, size_t capacity)
+static long
+open_to_read(const char *path)
 {
     /* A user may have named a pipe or a terminal: do not wait for one, nor be ruled by the other. */
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    long file = call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+    return call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+}
+
+bool
+xa_os_read_pieces(const char *path, char *buffer, size_t capacity,
+    void (*take)(void *context, const char *text, size_t bytes), void *context)
+{
+    long file = open_to_read(path), got = 1;
+    if (is_error(file))
+        return false;
+    while (got > 0 || got == -EINTR) {
+        got = call(SYS_read, file, (long)buffer, (long)capacity, 0, 0, 0);
+        if (got > 0)
+            take(context, buffer, (size_t)got);
+    }
+    call(SYS_close, file, 0, 0, 0, 0, 0);
+    return got == 0;
+}
+
+long
+xa_os_read_file(const char *path, char *buffer, size_t capacity)
+{
+    long file = open_to_read(path);
     if (is_error(file))
         return -1;
     size_t count = 0;

@@ -26,8 +26,9 @@
 #include "extent/region.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "page/huge_page.h"
 #include "page/limit.h"
-#include "page/page_heap.h"
+#include "page/page_purge.h"
 #include "page/window.h"
 
 enum {
@@ -159,6 +160,16 @@ map_slots(size_t slots, size_t bytes, size_t alignment)
     return XA_WINDOW_NONE;
 }
 
+/* Say of huge pages what has not been said; an object that is too short for one needs nothing. */
+static void
+advise(struct xa_huge *huge, enum xa_huge_page_advice advice)
+{
+    if (advice == huge->advice || advice == XA_HUGE_PAGE_LEAVE || huge->bytes < XA_HUGE_PAGE_BYTES)
+        return;
+    if (xa_huge_page_advise(xa_window_address(huge->region.slot), huge->bytes, advice))
+        huge->advice = (uint8_t)advice;
+}
+
 static struct xa_huge *
 make(size_t bytes, size_t alignment)
 {
@@ -177,6 +188,8 @@ make(size_t bytes, size_t alignment)
     huge->slots = (uint32_t)slots;
     huge->bytes = bytes;
     huge->is_zeroed = true;
+    huge->advice = XA_HUGE_PAGE_LEAVE;
+    advise(huge, xa_huge_page_choose(xa_limit_used_bytes()));
     publish(huge);
     xa_lock_lock(&stock.lock);
     note_live(bytes);
@@ -268,7 +281,7 @@ let_go(struct xa_huge *huge)
 static size_t
 kept_bound(void)
 {
-    size_t wanted = atomic_load_explicit(&xa_page_heap_dirty_max_bytes, memory_order_relaxed);
+    size_t wanted = atomic_load_explicit(&xa_page_purge_dirty_max_bytes, memory_order_relaxed);
     if (wanted != 0)
         return wanted;
     return KEPT_MAX_AUTO_BYTES +
@@ -285,7 +298,7 @@ is_time_to_look(void)
     if (atomic_load_explicit(&xa_huge_counters.kept_objects, memory_order_relaxed) > KEPT_MAX ||
         atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed) > kept_bound())
         return true;
-    if (atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed))
+    if (atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
         return false;
     /* A lost count does not matter. */
     uint32_t count = atomic_load_explicit(&frees, memory_order_relaxed);
@@ -297,7 +310,7 @@ void
 xa_huge_return(struct xa_huge *huge)
 {
     huge->is_zeroed = huge->is_stuck = false;
-    bool at_once = xa_page_heap_decay_ms() == 0 || xa_limit_is_over_soft();
+    bool at_once = xa_page_purge_decay_ms() == 0 || xa_limit_is_over_soft();
     if (at_once || huge->bytes > kept_bound()) {
         xa_lock_lock(&stock.lock);
         note_freed(huge->bytes);
@@ -306,7 +319,7 @@ xa_huge_return(struct xa_huge *huge)
         return;
     }
     keep(huge, KEEP_LIVE);
-    xa_page_heap_note_news();
+    xa_page_purge_note_news();
     if (is_time_to_look())
         (void)xa_huge_purge(XA_HUGE_DECAYED);
 }
@@ -325,7 +338,7 @@ is_due(struct xa_huge *huge, uint64_t now, size_t bytes_before, size_t rank) XA_
         huge->freed_ms = now;
     if (rank >= KEPT_MAX || bytes_before + huge->bytes > kept_bound())
         return true;
-    int64_t decay = xa_page_heap_decay_ms();
+    int64_t decay = xa_page_purge_decay_ms();
     return decay >= 0 && now - huge->freed_ms >= (uint64_t)decay;
 }
 
@@ -445,6 +458,10 @@ xa_huge_resize(struct xa_huge *huge, size_t bytes)
     huge->bytes = bytes;
     huge->asked_bytes = asked;
     return_slots(huge);
+    if (huge->advice == XA_HUGE_PAGE_LEAVE)
+        advise(huge, xa_huge_page_choose(xa_limit_used_bytes()));
+    else if (huge->advice == XA_HUGE_PAGE_AVOID && bytes > before)
+        advise(huge, xa_huge_page_choose_again(bytes));
     xa_lock_lock(&stock.lock);
     add(&xa_huge_counters.live_bytes, bytes - before);
     xa_lock_unlock(&stock.lock);

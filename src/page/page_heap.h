@@ -1,5 +1,5 @@
 /*
- * page_heap.h - runs of granules: get, keep and give back.
+ * page_heap.h - runs of granules: get and keep.
  */
 #ifndef XA_PAGE_PAGE_HEAP_H
 #define XA_PAGE_PAGE_HEAP_H
@@ -16,6 +16,13 @@ struct xa_heap_counters {
 #undef HEAP_COUNTER
 };
 
+/* How unused granules of one kind grow old. */
+struct xa_page_heap_aging {
+    struct xa_decay decay;        /* [p] */
+    _Atomic int64_t time_ms;      /* [a] that `decay` goes by */
+    _Atomic uint64_t deadline_ms; /* [a] when to look at the decay again */
+};
+
 enum {
     XA_PAGE_HEAP_TREES = 3,
     XA_PAGE_HEAP_NODES_MIN = 128, /* for 64 chunk slots, 256 MiB */
@@ -29,36 +36,12 @@ struct xa_page_heap {
     struct xa_max_tree dirty_runs; /* at least the longest run of dirty free granules */
     struct xa_max_tree free_runs;  /* at least the longest run of free granules */
     struct xa_max_tree rooms;      /* free granules at the mapped end, and unmapped ones behind */
-    struct xa_decay decay;         /* [p] */
-    _Atomic int64_t decay_ms;      /* [a] the time that `decay` goes by */
-    _Atomic uint64_t deadline_ms;  /* [a] when to look at the decay again */
-    _Atomic uint32_t ticks;        /* [a] calls of xa_page_heap_tick(), near enough */
+    struct xa_page_heap_aging dirty_aging;
+    _Atomic uint32_t ticks; /* [a] calls of xa_page_purge_tick(), near enough */
     struct xa_heap_counters counters;
     uint8_t first_nodes[XA_PAGE_HEAP_TREES][XA_PAGE_HEAP_NODES_MIN]; /* [p] the trees' at first */
+    struct xa_page_heap_aging muzzy_aging; /* last: most processes never touch it */
 };
-
-/* [a] Bound on the dirty bytes of a heap; 0: chosen from the size of the live heap. */
-extern _Atomic size_t xa_page_heap_dirty_max_bytes;
-
-/* [a] A thread of our own calls xa_page_heap_decay(). */
-extern _Atomic bool xa_page_heap_has_purger;
-
-/* [a] Something was freed or cached since the purger was last thought of: it may be wanted now. */
-extern _Atomic bool xa_page_heap_has_news;
-
-static inline void
-xa_page_heap_note_news(void)
-{
-    /* A hint, ordered with nothing.  Written only when it changes, since all threads read it. */
-    if (!atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed))
-        atomic_store_explicit(&xa_page_heap_has_news, true, memory_order_relaxed);
-}
-
-/* [a] What divides the decay time under memory pressure; 0: everything goes at once. */
-extern _Atomic uint32_t xa_page_heap_decay_divisor;
-
-/* The decay time as it is now: the option's, divided. */
-int64_t xa_page_heap_decay_ms(void);
 
 enum xa_run_use { XA_RUN_FOR_SLAB, XA_RUN_FOR_LARGE };
 
@@ -87,22 +70,6 @@ void xa_page_heap_return(struct xa_page_heap *heap, enum xa_run_use use, uint32_
  */
 XA_MUST_USE bool xa_page_heap_extend(struct xa_page_heap *heap, uint32_t granule, unsigned granules,
     unsigned wanted) XA_EXCLUDES(heap->lock);
-
-/* Give dirty granules back until at most `keep_bytes` of them remain.  The bytes given back. */
-size_t xa_page_heap_purge(struct xa_page_heap *heap, size_t keep_bytes) XA_EXCLUDES(heap->lock);
-
-/* The same, but stop at a time: one more chunk is purged at most. */
-size_t xa_page_heap_purge_until(struct xa_page_heap *heap, size_t keep_bytes, uint64_t deadline_ms)
-    XA_EXCLUDES(heap->lock);
-
-/* Give back what decay and the bound on dirty bytes ask for at this time. */
-void xa_page_heap_decay(struct xa_page_heap *heap, uint64_t now_ms) XA_EXCLUDES(heap->lock);
-
-/* Unmap chunks that are free and hold no memory, but for the heap's last one. */
-void xa_page_heap_close_empty(struct xa_page_heap *heap) XA_EXCLUDES(heap->lock);
-
-/* Something was freed: see to it that it is given back some time, unless a purger does. */
-void xa_page_heap_tick(struct xa_page_heap *heap) XA_EXCLUDES(heap->lock);
 
 /* Granules in a page, at least 1: runs begin and end on multiples of it. */
 static inline unsigned

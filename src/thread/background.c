@@ -30,6 +30,7 @@
 #include "os/thread.h"
 #include "page/huge.h"
 #include "page/limit.h"
+#include "page/page_purge.h"
 #include "thread/cache_purge.h"
 #include "thread/large_stock.h"
 #include "thread/pressure.h"
@@ -63,7 +64,22 @@ dirty_bytes(void)
     for (unsigned i = 0; i < xa_arena_limit(); i++) {
         const struct xa_arena *arena = xa_arena_at(i);
         if (arena != NULL)
-            sum += xa_page_heap_counter(&arena->heap.counters.dirty_bytes);
+            sum += xa_page_purge_waiting_bytes(&arena->heap);
+    }
+    return sum;
+}
+
+/* What is muzzy and will be given back; what is offered for ever needs nobody to wait for it. */
+static size_t
+muzzy_bytes(void)
+{
+    size_t sum = 0;
+    if (xa_options.muzzy_decay_ms <= 0)
+        return 0;
+    for (unsigned i = 0; i < xa_arena_limit(); i++) {
+        const struct xa_arena *arena = xa_arena_at(i);
+        if (arena != NULL)
+            sum += xa_page_heap_counter(&arena->heap.counters.muzzy_bytes);
     }
     return sum;
 }
@@ -81,8 +97,18 @@ xa_background_finish_trim(void)
     atomic_store_explicit(&trim_is_wanted, true, memory_order_relaxed);
 }
 
-/* Purge what is due everywhere; true if something dirty is left. */
-static bool
+enum left { LEFT_NOTHING, LEFT_MUZZY, LEFT_DIRTY };
+
+static enum left
+what_is_left(void)
+{
+    if (dirty_bytes() != 0)
+        return LEFT_DIRTY;
+    return muzzy_bytes() != 0 ? LEFT_MUZZY : LEFT_NOTHING;
+}
+
+/* Purge what is due everywhere. */
+static void
 purge(void)
 {
     if (atomic_exchange_explicit(&trim_is_wanted, false, memory_order_relaxed))
@@ -90,31 +116,30 @@ purge(void)
     for (unsigned i = 0; i < xa_arena_limit(); i++) {
         struct xa_arena *arena = xa_arena_at(i);
         if (arena != NULL)
-            xa_page_heap_decay(&arena->heap, xa_os_now_ms());
+            xa_page_purge_decay(&arena->heap, xa_os_now_ms());
     }
     (void)xa_huge_purge(XA_HUGE_DECAYED);
-    return dirty_bytes() != 0;
 }
 
 static uint64_t
-period_ms(unsigned parts)
+period_ms(int64_t decay, unsigned parts)
 {
-    int64_t decay = xa_page_heap_decay_ms();
     uint64_t period = decay > 0 ? (uint64_t)decay / parts : WAKE_MS_MIN;
     return period > WAKE_MS_MIN ? period : WAKE_MS_MIN;
 }
 
 static uint64_t
-wake_ms(void)
+wake_ms(bool only_muzzy)
 {
-    uint64_t period = period_ms(WAKES_PER_DECAY);
+    int64_t decay = only_muzzy ? xa_page_purge_muzzy_ms() : xa_page_purge_decay_ms();
+    uint64_t period = period_ms(decay, WAKES_PER_DECAY);
     return period < WAKE_MS_MAX ? period : WAKE_MS_MAX;
 }
 
 static uint64_t
 look_ms(void)
 {
-    uint64_t period = period_ms(LOOKS_PER_DECAY);
+    uint64_t period = period_ms(xa_page_purge_decay_ms(), LOOKS_PER_DECAY);
     return period > LOOK_MS_MIN ? period : LOOK_MS_MIN;
 }
 
@@ -124,7 +149,7 @@ follow_pressure(void)
 {
     uint32_t divisor = xa_pressure_divisor(xa_pressure_look(xa_os_now_ms()));
     /* A hint for how long to keep, ordered with nothing. */
-    atomic_store_explicit(&xa_page_heap_decay_divisor, divisor, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_decay_divisor, divisor, memory_order_relaxed);
 }
 
 /* Beyond the soft limit: everything that is unused goes now. */
@@ -162,35 +187,40 @@ static bool
 may_end(void)
 {
     /* Before the state: who finds it ABSENT may start another thread, which sets this. */
-    atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, false, memory_order_relaxed);
     if (change(XA_BACKGROUND_ASLEEP, XA_BACKGROUND_ABSENT))
         return true;
-    atomic_store_explicit(&xa_page_heap_has_purger, true, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, true, memory_order_relaxed);
     return false;
 }
 
 static void
 run(void)
 {
-    atomic_store_explicit(&xa_page_heap_has_purger, true, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, true, memory_order_relaxed);
     uint64_t next_look = xa_os_now_ms() + look_ms(), next_urgent = 0;
+    bool only_muzzy = false;
     for (;;) {
         if (!atomic_load_explicit(&is_urged, memory_order_relaxed))
-            xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, wake_ms());
+            xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, wake_ms(only_muzzy));
         follow_pressure();
         bool is_new = atomic_exchange_explicit(&is_urged, false, memory_order_relaxed);
         if (is_new || (xa_limit_is_over_soft() && xa_os_now_ms() >= next_urgent)) {
             give_all();
             next_urgent = xa_os_now_ms() + URGENT_MS;
         }
-        bool is_dirty = purge(), is_cached = true;
+        purge();
+        bool is_cached = true;
         if (xa_os_now_ms() >= next_look) {
             bool is_idle = xa_arena_empty_idle();
             (void)xa_cache_purge_run(XA_CACHE_PURGE_IDLE, &is_cached);
             is_cached |= !is_idle;
             next_look = xa_os_now_ms() + look_ms();
         }
-        if (!is_dirty && !is_cached && !sleep_long() && may_end())
+        /* Only now: what was taken out of caches is dirty. */
+        enum left left = what_is_left();
+        only_muzzy = left == LEFT_MUZZY && !is_cached;
+        if (left == LEFT_NOTHING && !is_cached && !sleep_long() && may_end())
             return;
     }
 }
@@ -214,7 +244,7 @@ start(void)
     uint32_t absent = XA_BACKGROUND_ABSENT;
     size_t least = has_threads() ? START_BYTES_WITH_THREADS : START_BYTES_ALONE;
     /* A forked child shares what it inherited with its parent: that alone is not worth a thread. */
-    if (dirty_bytes() + cached_bytes() < inherited_bytes + least)
+    if (dirty_bytes() + muzzy_bytes() + cached_bytes() < inherited_bytes + least)
         return;
     if (!xa_options.background_thread || xa_options.strict_syscalls ||
         xa_options.dirty_decay_ms < 0) {
@@ -254,9 +284,9 @@ xa_background_look(void)
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
     if (state == XA_BACKGROUND_ABSENT) {
         /* Early slow paths come before libc is up. */
-        if (atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed) &&
+        if (atomic_load_explicit(&xa_page_purge_has_news, memory_order_relaxed) &&
             xa_os_environment_is_ready()) {
-            atomic_store_explicit(&xa_page_heap_has_news, false, memory_order_relaxed);
+            atomic_store_explicit(&xa_page_purge_has_news, false, memory_order_relaxed);
             start();
         }
     } else if (state == XA_BACKGROUND_ASLEEP) {
@@ -284,11 +314,11 @@ void
 xa_background_reset_in_child(void)
 {
     atomic_store_explicit(&is_urged, false, memory_order_relaxed);
-    atomic_store_explicit(&xa_page_heap_decay_divisor, 1, memory_order_relaxed);
-    atomic_store_explicit(&xa_page_heap_has_news, false, memory_order_relaxed);
-    inherited_bytes = dirty_bytes() + cached_bytes();
+    atomic_store_explicit(&xa_page_purge_decay_divisor, 1, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_news, false, memory_order_relaxed);
+    inherited_bytes = dirty_bytes() + muzzy_bytes() + cached_bytes();
     uint32_t state = atomic_load_explicit(&xa_background_state, memory_order_relaxed);
-    atomic_store_explicit(&xa_page_heap_has_purger, false, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, false, memory_order_relaxed);
     if (state != XA_BACKGROUND_REFUSED)
         atomic_store_explicit(&xa_background_state, XA_BACKGROUND_ABSENT, memory_order_relaxed);
 }

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/annotate.h"
-#include "page/page_heap.h"
+#include "page/page_purge.h"
 
 enum xa_background_state {
     XA_BACKGROUND_ABSENT,  /* not started (in this process) */
@@ -41,7 +41,7 @@ xa_background_poke(void)
     /* Most slow paths change nothing that would matter to it. */
     bool is_fine = state == XA_BACKGROUND_AWAKE ||
         (state == XA_BACKGROUND_ABSENT &&
-            !atomic_load_explicit(&xa_page_heap_has_news, memory_order_relaxed));
+            !atomic_load_explicit(&xa_page_purge_has_news, memory_order_relaxed));
     if (XA_UNLIKELY(!is_fine))
         xa_background_look();
 }

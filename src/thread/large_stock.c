@@ -21,6 +21,7 @@
 #include "thread/large_stock.h"
 
 #include "arena/large.h"
+#include "page/page_purge.h"
 #include "thread/thread_cache.h"
 
 enum {
@@ -86,7 +87,7 @@ pay(struct xa_thread_state *state)
         return false;
     atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, BYTES_MAX, memory_order_relaxed);
     atomic_store_explicit(&state->stock_is_paid, true, memory_order_relaxed);
-    xa_page_heap_note_news();
+    xa_page_purge_note_news();
     return true;
 }
 
@@ -154,7 +155,7 @@ xa_large_stock_put_quickly(struct xa_thread_state *state, uintptr_t address)
         (size_t)granules * XA_GRANULE_BYTES > xa_large_stock_max_bytes)
         return false;
     /* Without a purging thread time has to go by for the page heap: see below. */
-    if (!atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed) &&
+    if (!atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed) &&
         ++state->stock_puts % PUTS_PER_TICK == 0)
         return false;
     fill(place, address, granules);
@@ -169,8 +170,8 @@ xa_large_stock_put(struct xa_thread_state *state, uintptr_t address)
         return false;
     fill(make_room(state, granules), address, granules);
     /* A program may go on like this and come to no page heap: time goes by for it all the same. */
-    if (!atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed))
-        xa_page_heap_tick(&state->arena->heap);
+    if (!atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
+        xa_page_purge_tick(&state->arena->heap);
     return true;
 }
 

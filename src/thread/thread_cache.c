@@ -25,6 +25,7 @@
 #include "thread/thread_cache.h"
 
 #include "base/assert.h"
+#include "page/page_purge.h"
 #include "thread/large_stock.h"
 
 enum {
@@ -98,7 +99,7 @@ grow_to(struct xa_thread_state *state, unsigned size_class, unsigned step)
             return;
         atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, more, memory_order_relaxed);
         state->budget_bytes += more;
-        xa_page_heap_note_news();
+        xa_page_purge_note_news();
     }
     state->steps[size_class] = (uint8_t)step;
 }
@@ -315,10 +316,10 @@ tidy(struct xa_thread_state *state)
     if (++state->misses % MISSES_PER_LOOK != 0)
         return;
     adopt_orphan();
-    if (atomic_load_explicit(&xa_page_heap_has_purger, memory_order_relaxed))
+    if (atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
         return;
     (void)xa_large_stock_empty(state, XA_LARGE_STOCK_IDLE);
-    xa_page_heap_tick(&state->arena->heap);
+    xa_page_purge_tick(&state->arena->heap);
 }
 
 void *

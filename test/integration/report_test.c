@@ -133,7 +133,8 @@ totals_agree_with_each_other(void **state)
     (void)state;
     run_mode_with("hold", "XALLOC_CONF=stats_print:true");
     assert_int_equal(figure("mapped"),
-        figure("active") + figure("dirty") + figure("retained") + figure("metadata"));
+        figure("active") + figure("dirty") + figure("muzzy") + figure("retained") +
+            figure("metadata"));
 }
 
 static void

@@ -31,6 +31,7 @@
 
 enum {
     RANGES_MAX = 16384,
+    WISHES_MAX = 16384,
     FOREIGN_MAX = 1024,
     NAMES_MAX = 32,
     APPENDED_MAX = 64 * 1024,
@@ -52,6 +53,12 @@ struct named {
     const char *value;
 };
 
+/* What was said of huge pages in a range. */
+struct wish {
+    struct range range;
+    int wish;
+};
+
 /* One call of a kind, or any, that is to fail. */
 struct failure {
     enum xa_os_fake_call call;
@@ -69,6 +76,8 @@ static struct {
     size_t mapped_bytes;
     struct range foreign[FOREIGN_MAX];
     size_t foreign_count;
+    struct wish wishes[WISHES_MAX]; /* in the order of the calls; what is unmapped is forgotten */
+    size_t wish_count;
     struct failure failure;
     unsigned long failures;
     unsigned long counts[XA_OS_FAKE_CALLS];
@@ -232,6 +241,39 @@ is_to_fail_locked(enum xa_os_fake_call call)
 
 /* ---- The machine's memory ---- */
 
+static void
+add_wish(uintptr_t address, size_t bytes, int wish)
+{
+    if (host.wish_count == WISHES_MAX)
+        misuse("too many wishes for os_fake.c", address, bytes);
+    host.wishes[host.wish_count++] = (struct wish){{address, address + bytes}, wish};
+}
+
+static int
+find_wish(uintptr_t address)
+{
+    for (size_t i = host.wish_count; i-- > 0;)
+        if (host.wishes[i].range.start <= address && address < host.wishes[i].range.end)
+            return host.wishes[i].wish;
+    return XA_OS_FAKE_NO_WISH;
+}
+
+/* The range is unmapped: what was said of any part of it no longer holds. */
+static void
+forget_wishes(uintptr_t address, size_t bytes)
+{
+    if (host.wish_count > 0)
+        add_wish(address, bytes, XA_OS_FAKE_NO_WISH);
+}
+
+/* A mapping got longer or moved: what was said of it holds for all of it. */
+static void
+carry_wish(int wish, uintptr_t address, size_t bytes)
+{
+    if (wish != XA_OS_FAKE_NO_WISH)
+        add_wish(address, bytes, wish);
+}
+
 /* Real memory, exactly there or (address 0) at any multiple of the page; 0 if none is free. */
 static uintptr_t
 map_really(uintptr_t address, size_t bytes)
@@ -389,6 +431,7 @@ extend_locked(uintptr_t address, size_t bytes, size_t new_bytes)
     if (mremap((void *)address, bytes, new_bytes, 0) == MAP_FAILED)
         return false;
     add_range(address + bytes, more);
+    carry_wish(find_wish(address), address, new_bytes);
     return true;
 }
 
@@ -415,6 +458,7 @@ xa_os_unmap(uintptr_t address, size_t bytes)
         if (munmap((void *)address, bytes) != 0)
             misuse("munmap() really failed", address, bytes);
         remove_range(address, bytes);
+        forget_wishes(address, bytes);
     }
     pthread_mutex_unlock(&mutex);
     return !fails;
@@ -430,6 +474,33 @@ xa_os_purge(uintptr_t address, size_t bytes)
         misuse("purged what is not mapped", address, bytes);
     if (!fails && madvise((void *)address, bytes, MADV_DONTNEED) != 0)
         misuse("madvise() really failed", address, bytes);
+    pthread_mutex_unlock(&mutex);
+    return !fails;
+}
+
+/* As a host that never runs short: nothing is lost. */
+bool
+xa_os_purge_lazily(uintptr_t address, size_t bytes)
+{
+    check_multiple("offered something else than pages", address, bytes);
+    pthread_mutex_lock(&mutex);
+    bool fails = is_to_fail(XA_OS_FAKE_PURGE_LAZILY);
+    if (!covers(address, bytes))
+        misuse("offered what is not mapped", address, bytes);
+    pthread_mutex_unlock(&mutex);
+    return !fails;
+}
+
+bool
+xa_os_advise_huge_pages(uintptr_t address, size_t bytes, enum xa_os_huge_pages wish)
+{
+    check_multiple("advised something else than pages", address, bytes);
+    pthread_mutex_lock(&mutex);
+    bool fails = is_to_fail(XA_OS_FAKE_ADVISE_HUGE_PAGES);
+    if (!covers(address, bytes))
+        misuse("advised what is not mapped", address, bytes);
+    if (!fails)
+        add_wish(address, bytes, (int)wish);
     pthread_mutex_unlock(&mutex);
     return !fails;
 }
@@ -472,6 +543,8 @@ xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_by
     if (done) {
         remove_range(address, bytes);
         add_range(new_address, new_bytes);
+        carry_wish(find_wish(address), new_address, new_bytes);
+        forget_wishes(address, bytes);
     }
     pthread_mutex_unlock(&mutex);
     return done;
@@ -527,6 +600,23 @@ xa_os_read_file(const char *path, char *buffer, size_t capacity)
     size_t length = strlen(file->value), bytes = length < capacity ? length : capacity;
     memcpy(buffer, file->value, bytes);
     return (long)bytes;
+}
+
+bool
+xa_os_read_pieces(const char *path, char *buffer, size_t capacity,
+    void (*take)(void *context, const char *text, size_t bytes), void *context)
+{
+    bool fails = is_to_fail_locked(XA_OS_FAKE_READ_FILE);
+    const struct named *file = find_named(settings.files, path);
+    if (fails || file == NULL || file->value == NULL)
+        return false;
+    size_t length = strlen(file->value);
+    for (size_t done = 0, bytes; done < length; done += bytes) {
+        bytes = length - done < capacity ? length - done : capacity;
+        memcpy(buffer, file->value + done, bytes);
+        take(context, buffer, bytes);
+    }
+    return true;
 }
 
 bool
@@ -857,6 +947,15 @@ xa_os_fake_is_unmapped(uintptr_t address, size_t bytes)
     bool is_unmapped = is_clear_of(address, bytes);
     pthread_mutex_unlock(&mutex);
     return is_unmapped;
+}
+
+int
+xa_os_fake_huge_page_wish(uintptr_t address)
+{
+    pthread_mutex_lock(&mutex);
+    int wish = find_wish(address);
+    pthread_mutex_unlock(&mutex);
+    return wish;
 }
 
 const char *

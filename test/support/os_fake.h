@@ -35,6 +35,8 @@ enum xa_os_fake_call {
     XA_OS_FAKE_EXTEND,
     XA_OS_FAKE_UNMAP,
     XA_OS_FAKE_PURGE,
+    XA_OS_FAKE_PURGE_LAZILY,
+    XA_OS_FAKE_ADVISE_HUGE_PAGES,
     XA_OS_FAKE_MOVE,
     XA_OS_FAKE_WIPE_ON_FORK,
     XA_OS_FAKE_READ_FILE,
@@ -105,6 +107,13 @@ size_t xa_os_fake_resident_bytes(void);
 /* True if the whole range is mapped; if none of it is. */
 bool xa_os_fake_is_mapped(uintptr_t address, size_t bytes);
 bool xa_os_fake_is_unmapped(uintptr_t address, size_t bytes);
+
+/*
+ * The last wish for huge pages in this page: XA_OS_HUGE_PAGES_WANTED or _AVOIDED, or
+ * XA_OS_FAKE_NO_WISH if there was none since it was mapped.
+ */
+enum { XA_OS_FAKE_NO_WISH = -1 };
+int xa_os_fake_huge_page_wish(uintptr_t address);
 
 /* What has been written to standard error, or its end; and forget it. */
 const char *xa_os_fake_errors(void);

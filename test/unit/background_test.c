@@ -16,6 +16,7 @@
 #include "arena/arena.h"
 #include "config/options.h"
 #include "page/huge.h"
+#include "page/page_purge.h"
 #include "support/threads.h"
 #include "thread/thread_cache.h"
 
@@ -109,6 +110,79 @@ much_dirty_memory_starts_it_and_is_given_back(void **state)
     assert_true(is_given_back());
 }
 
+static size_t
+muzzy_bytes(void)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; i < xa_arena_limit(); i++)
+        if (xa_arena_at(i) != NULL)
+            sum += xa_page_heap_counter(&xa_arena_at(i)->heap.counters.muzzy_bytes);
+    return sum;
+}
+
+/* Let time go by until something is muzzy and nothing dirty; false if that never happens. */
+static bool
+becomes_muzzy(uint64_t *now)
+{
+    for (int i = 0; i < WAIT_SECONDS * 100; i++) {
+        if (dirty_bytes() == 0 && muzzy_bytes() != 0)
+            return true;
+        xa_os_fake_set_clock(*now += 20);
+        pause_ms(10);
+    }
+    return false;
+}
+
+static void
+what_is_muzzy_is_given_back_as_well(void **state)
+{
+    (void)state;
+    begin("dirty_decay_ms:100,muzzy_decay_ms:2s");
+    uint64_t now = START_MS;
+    make_dirty(8 * MIB);
+    assert_true(becomes_muzzy(&now));
+    for (int i = 0; i < WAIT_SECONDS * 100 && muzzy_bytes() != 0; i++) {
+        xa_os_fake_set_clock(now += 20);
+        pause_ms(10);
+    }
+    assert_int_equal(muzzy_bytes(), 0);
+}
+
+static void
+what_is_muzzy_for_ever_keeps_nobody_awake(void **state)
+{
+    (void)state;
+    begin("dirty_decay_ms:100,muzzy_decay_ms:-1");
+    uint64_t now = START_MS;
+    make_dirty(8 * MIB);
+    assert_true(becomes_muzzy(&now));
+    xa_thread_cache_flush(xa_start_thread());
+    for (int i = 0; i < 200 && atomic_load(&xa_background_state) != XA_BACKGROUND_ASLEEP; i++) {
+        xa_os_fake_set_clock(now += 100);
+        pause_ms(20);
+    }
+    assert_true(comes(XA_BACKGROUND_ASLEEP));
+    assert_true(muzzy_bytes() > 0);
+}
+
+/* Objects in a thread's cache are found by a look, after everything dirty has gone. */
+static void
+what_comes_out_of_caches_is_given_back_before_it_sleeps(void **state)
+{
+    (void)state;
+    begin("dirty_decay_ms:200");
+    make_dirty(8 * MIB);
+    assert_true(atomic_load(&xa_thread_cache_used_bytes) > 0);
+    uint64_t now = START_MS;
+    for (int i = 0; i < 500 && atomic_load(&xa_background_state) != XA_BACKGROUND_ASLEEP; i++) {
+        xa_os_fake_set_clock(now += 20);
+        pause_ms(10);
+    }
+    assert_true(comes(XA_BACKGROUND_ASLEEP));
+    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(dirty_bytes(), 0);
+}
+
 static void
 with_threads_less_is_enough(void **state)
 {
@@ -166,7 +240,7 @@ check_refused(const char *settings)
         make_dirty(8 * MIB);
     assert_int_equal(xa_background_state, XA_BACKGROUND_REFUSED);
     assert_false(xa_background_is_there());
-    assert_false(atomic_load(&xa_page_heap_has_purger));
+    assert_false(atomic_load(&xa_page_purge_has_thread));
 }
 
 static void
@@ -209,10 +283,10 @@ a_child_starts_its_own(void **state)
     (void)state;
     begin(NULL);
     atomic_store(&xa_background_state, XA_BACKGROUND_ASLEEP);
-    atomic_store(&xa_page_heap_has_purger, true);
+    atomic_store(&xa_page_purge_has_thread, true);
     xa_background_reset_in_child();
     assert_int_equal(xa_background_state, XA_BACKGROUND_ABSENT);
-    assert_false(atomic_load(&xa_page_heap_has_purger));
+    assert_false(atomic_load(&xa_page_purge_has_thread));
     atomic_store(&xa_background_state, XA_BACKGROUND_REFUSED);
     xa_background_reset_in_child();
     assert_int_equal(xa_background_state, XA_BACKGROUND_REFUSED);
@@ -237,6 +311,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         XA_OS_FAKE_FRESH(a_small_program_has_no_thread),
         XA_OS_FAKE_FRESH(much_dirty_memory_starts_it_and_is_given_back),
+        XA_OS_FAKE_FRESH(what_is_muzzy_is_given_back_as_well),
+        XA_OS_FAKE_FRESH(what_is_muzzy_for_ever_keeps_nobody_awake),
+        XA_OS_FAKE_FRESH(what_comes_out_of_caches_is_given_back_before_it_sleeps),
         XA_OS_FAKE_FRESH(with_threads_less_is_enough),
         XA_OS_FAKE_FRESH(without_work_it_sleeps_until_it_is_woken),
         XA_OS_FAKE_FRESH(huge_mappings_are_given_back_as_well),

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "config/options.h"
-#include "page/page_heap.h"
+#include "page/page_purge.h"
 #include "page/window.h"
 #include "support/seed.h"
 
@@ -189,7 +189,7 @@ the_stock_is_bounded_by_number_and_bytes(void **state)
         give(objects[i]);
     assert_in_range(load(&xa_huge_counters.kept_bytes), 20 * 3 * MIB, 32 * 3 * MIB);
     xa_huge_purge(XA_HUGE_ALL);
-    xa_page_heap_dirty_max_bytes = 10 * MIB;
+    xa_page_purge_dirty_max_bytes = 10 * MIB;
     for (int i = 0; i < 10; i++)
         objects[i] = take(3 * MIB);
     for (int i = 0; i < 10; i++)

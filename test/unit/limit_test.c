@@ -15,7 +15,7 @@
 #include "config/options.h"
 #include "extent/metadata.h"
 #include "page/huge.h"
-#include "page/page_heap.h"
+#include "page/page_purge.h"
 #include "support/seed.h"
 #include "support/threads.h"
 
@@ -80,11 +80,11 @@ runs_are_counted_until_they_are_purged(void **state)
     /* A dirty run is counted already, and taking half of it again changes nothing. */
     first = take(5);
     assert_int_equal(counted(), 15 * GRANULE);
-    xa_page_heap_purge(&heap, 0);
+    xa_page_purge_run(&heap, 0);
     assert_int_equal(counted(), 10 * GRANULE);
     xa_page_heap_return(&heap, XA_RUN_FOR_LARGE, first, 5, 5);
     xa_page_heap_return(&heap, XA_RUN_FOR_LARGE, second, 5, 5);
-    xa_page_heap_purge(&heap, 0);
+    xa_page_purge_run(&heap, 0);
     assert_int_equal(counted(), 0);
 }
 
@@ -206,10 +206,10 @@ beyond_the_soft_limit_nothing_dirty_is_kept(void **state)
     char *object = xa_huge_take(4 * MIB, 1, &is_zeroed);
     uint32_t live = take(100), freed = take(100);
     xa_page_heap_return(&heap, XA_RUN_FOR_LARGE, freed, 100, 100);
-    xa_page_heap_decay(&heap, 1000);
+    xa_page_purge_decay(&heap, 1000);
     assert_int_equal(load(&heap.counters.dirty_bytes), 100 * GRANULE);
     assert_true(xa_limit_set(4 * MIB, 0));
-    xa_page_heap_decay(&heap, 1000);
+    xa_page_purge_decay(&heap, 1000);
     assert_int_equal(load(&heap.counters.dirty_bytes), 0);
     struct xa_huge *huge = xa_huge_of((uintptr_t)object);
     assert_int_equal(
@@ -225,30 +225,30 @@ the_divisor_shortens_the_decay_time(void **state)
 {
     (void)state;
     begin(1600);
-    assert_int_equal(xa_page_heap_decay_ms(), 1600);
-    atomic_store(&xa_page_heap_decay_divisor, 4);
-    assert_int_equal(xa_page_heap_decay_ms(), 400);
-    atomic_store(&xa_page_heap_decay_divisor, 16);
-    assert_int_equal(xa_page_heap_decay_ms(), 100);
+    assert_int_equal(xa_page_purge_decay_ms(), 1600);
+    atomic_store(&xa_page_purge_decay_divisor, 4);
+    assert_int_equal(xa_page_purge_decay_ms(), 400);
+    atomic_store(&xa_page_purge_decay_divisor, 16);
+    assert_int_equal(xa_page_purge_decay_ms(), 100);
     xa_options.dirty_decay_ms = 3;
-    assert_int_equal(xa_page_heap_decay_ms(), 1);
+    assert_int_equal(xa_page_purge_decay_ms(), 1);
     /* Who said never meant it. */
     xa_options.dirty_decay_ms = -1;
-    assert_int_equal(xa_page_heap_decay_ms(), -1);
+    assert_int_equal(xa_page_purge_decay_ms(), -1);
     xa_options.dirty_decay_ms = 1600;
     uint32_t run = take(100);
     xa_page_heap_return(&heap, XA_RUN_FOR_LARGE, run, 100, 100);
     /* Its age counts from the first epoch that begins with it. */
-    xa_page_heap_decay(&heap, 1000);
-    xa_page_heap_decay(&heap, 1010);
+    xa_page_purge_decay(&heap, 1000);
+    xa_page_purge_decay(&heap, 1010);
     assert_true(load(&heap.counters.dirty_bytes) > 0);
-    xa_page_heap_decay(&heap, 1120);
+    xa_page_purge_decay(&heap, 1120);
     assert_int_equal(load(&heap.counters.dirty_bytes), 0);
     /* At once, whatever the deadline was. */
     run = take(100);
     xa_page_heap_return(&heap, XA_RUN_FOR_LARGE, run, 100, 100);
-    atomic_store(&xa_page_heap_decay_divisor, 0);
-    xa_page_heap_decay(&heap, 1120);
+    atomic_store(&xa_page_purge_decay_divisor, 0);
+    xa_page_purge_decay(&heap, 1120);
     assert_int_equal(load(&heap.counters.dirty_bytes), 0);
 }
 

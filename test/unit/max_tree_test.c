@@ -49,9 +49,9 @@ first_from(size_t from, uint8_t value)
 }
 
 static size_t
-last(uint8_t value)
+last_before(size_t end, uint8_t value)
 {
-    for (size_t i = tree.capacity; i-- > 0;)
+    for (size_t i = end < tree.capacity ? end : tree.capacity; i-- > 0;)
         if (model[i] >= value)
             return i;
     return XA_MAX_TREE_NOT_FOUND;
@@ -61,10 +61,14 @@ static void
 compare(void)
 {
     for (unsigned value = 1; value <= 255; value += value < 8 ? 1 : 31) {
-        assert_int_equal(xa_max_tree_find_last(&tree, (uint8_t)value), last((uint8_t)value));
-        for (size_t from = 0; from <= tree.capacity; from++)
+        assert_int_equal(xa_max_tree_find_last(&tree, SIZE_MAX, (uint8_t)value),
+            last_before(SIZE_MAX, (uint8_t)value));
+        for (size_t from = 0; from <= tree.capacity; from++) {
             assert_int_equal(
                 xa_max_tree_find(&tree, from, (uint8_t)value), first_from(from, (uint8_t)value));
+            assert_int_equal(xa_max_tree_find_last(&tree, from, (uint8_t)value),
+                last_before(from, (uint8_t)value));
+        }
     }
 }
 
@@ -73,7 +77,7 @@ an_empty_tree_finds_nothing(void **state)
 {
     (void)state;
     assert_int_equal(xa_max_tree_find(&tree, 0, 1), XA_MAX_TREE_NOT_FOUND);
-    assert_int_equal(xa_max_tree_find_last(&tree, 1), XA_MAX_TREE_NOT_FOUND);
+    assert_int_equal(xa_max_tree_find_last(&tree, SIZE_MAX, 1), XA_MAX_TREE_NOT_FOUND);
     assert_int_equal(xa_max_tree_get(&tree, 0), 0);
     grow(1);
     compare();
@@ -129,7 +133,7 @@ random_changes_of_a_large_tree_agree(void **state)
         size_t from = xa_seed_below(&numbers, LEAVES_MAX);
         uint8_t value = (uint8_t)(1 + xa_seed_below(&numbers, 255));
         assert_int_equal(xa_max_tree_find(&tree, from, value), first_from(from, value));
-        assert_int_equal(xa_max_tree_find_last(&tree, value), last(value));
+        assert_int_equal(xa_max_tree_find_last(&tree, from, value), last_before(from, value));
     }
 }
 

@@ -127,6 +127,29 @@ purged_pages_are_zero_and_gone(void **state)
 }
 
 static void
+offered_pages_read_as_they_were_or_as_zeros_until_they_are_written(void **state)
+{
+    (void)state;
+    uintptr_t address = xa_os_map_anywhere(8 * page);
+    memset((void *)address, 7, 8 * page);
+    if (!xa_os_purge_lazily(address + page, 6 * page)) {
+        print_message("skipped: this kernel does not know MADV_FREE\n");
+        assert_true(xa_os_unmap(address, 8 * page));
+        skip();
+    }
+    char *bytes = (char *)address;
+    assert_int_equal(bytes[0], 7);
+    assert_int_equal(bytes[7 * page], 7);
+    for (size_t i = 1; i < 7; i++)
+        assert_true(bytes[i * page] == 7 || bytes[i * page] == 0);
+    bytes[page] = 9;
+    assert_int_equal(bytes[page], 9);
+    /* Nothing is mapped there: no host can. */
+    assert_true(xa_os_unmap(address, 8 * page));
+    assert_false(xa_os_purge_lazily(address, 8 * page));
+}
+
+static void
 untouched_and_unmapped_pages_are_not_resident(void **state)
 {
     (void)state;
@@ -611,6 +634,8 @@ main(void)
             beyond_the_address_space_is_taken_or_out_of_memory, begin, end),
         cmocka_unit_test_setup_teardown(memory_anywhere_is_zero_and_can_be_cut, begin, end),
         cmocka_unit_test_setup_teardown(purged_pages_are_zero_and_gone, begin, end),
+        cmocka_unit_test_setup_teardown(
+            offered_pages_read_as_they_were_or_as_zeros_until_they_are_written, begin, end),
         cmocka_unit_test_setup_teardown(untouched_and_unmapped_pages_are_not_resident, begin, end),
         cmocka_unit_test_setup_teardown(a_hole_hides_no_pages_before_or_behind_it, begin, end),
         cmocka_unit_test_setup_teardown(

@@ -18,6 +18,7 @@
 #include "config/options.h"
 #include "control/statistics.h"
 #include "page/huge.h"
+#include "page/window.h"
 #include "support/seed.h"
 
 /* As a program's own settings: what is dirty stays so until a test says otherwise. */
@@ -173,7 +174,8 @@ the_summary_adds_up_and_is_that_of_the_statistics(void **state)
     assert_int_equal(number_of("dirty"), s.dirty);
     assert_in_range(number_of("resident"), s.resident - 64 * 1024, s.resident);
     assert_int_equal(number_of("mapped"),
-        number_of("active") + number_of("dirty") + number_of("retained") + number_of("metadata"));
+        number_of("active") + number_of("dirty") + number_of("muzzy") + number_of("retained") +
+            number_of("metadata"));
     assert_int_equal(
         number_of("allocated"), number_of("small objects") + number_of("large objects"));
     assert_int_equal(number_of("active"),
@@ -315,6 +317,12 @@ a_report_in_the_middle_of_another_writes_nothing(void **state)
     write_report(XA_REPORT_FULL);
 }
 
+static unsigned long
+calls_for_memory(void)
+{
+    return xa_os_fake_count(XA_OS_FAKE_ANY) - xa_os_fake_count(XA_OS_FAKE_READ_FILE);
+}
+
 static void
 a_report_allocates_nothing(void **state)
 {
@@ -322,11 +330,11 @@ a_report_allocates_nothing(void **state)
     allocate_some();
     write_report(XA_REPORT_FULL);
     size_t allocated = s.allocated, metadata = s.metadata;
-    unsigned long calls = xa_os_fake_count(XA_OS_FAKE_ANY);
+    unsigned long calls = calls_for_memory();
     write_report(XA_REPORT_FULL);
     assert_int_equal(s.allocated, allocated);
     assert_int_equal(s.metadata, metadata);
-    assert_int_equal(xa_os_fake_count(XA_OS_FAKE_ANY), calls);
+    assert_int_equal(calls_for_memory(), calls);
 }
 
 static void
@@ -379,6 +387,24 @@ a_file_that_cannot_be_written_is_standard_error(void **state)
 }
 
 static void
+memory_in_huge_pages_is_that_of_heaps_and_huge_objects(void **state)
+{
+    static char account[512];
+    (void)state;
+    allocate_some();
+    snprintf(account, sizeof account,
+        "%zx-%zx rw-p 00000000 00:00 0\nAnonHugePages: 2048 kB\n"
+        "%zx-%zx rw-p 00000000 00:00 0\nAnonHugePages: 4096 kB\n",
+        (size_t)xa_window_address(0), (size_t)xa_window_address(1), (size_t)xa_window_address(1),
+        (size_t)xa_window_address(2));
+    write_report(XA_REPORT_SUMMARY);
+    assert_int_equal(number_of("huge pages"), 0);
+    xa_os_fake_set_file("/proc/self/smaps", account);
+    write_report(XA_REPORT_SUMMARY);
+    assert_int_equal(number_of("huge pages"), 6 << 20);
+}
+
+static void
 strict_system_calls_leave_the_resident_bytes_out(void **state)
 {
     (void)state;
@@ -386,6 +412,7 @@ strict_system_calls_leave_the_resident_bytes_out(void **state)
     allocate_some();
     write_report(XA_REPORT_FULL);
     assert_null(find_line(text, "resident"));
+    assert_null(find_line(text, "huge pages"));
     assert_int_equal(number_of("allocated"), s.allocated);
 }
 
@@ -406,6 +433,7 @@ main(void)
         XA_OS_FAKE_FRESH(the_report_goes_to_standard_error),
         XA_OS_FAKE_FRESH(the_report_goes_to_the_file_that_is_named),
         XA_OS_FAKE_FRESH(a_file_that_cannot_be_written_is_standard_error),
+        XA_OS_FAKE_FRESH(memory_in_huge_pages_is_that_of_heaps_and_huge_objects),
         XA_OS_FAKE_FRESH(strict_system_calls_leave_the_resident_bytes_out),
     };
     seed = xa_seed_choose(NULL);

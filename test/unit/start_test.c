@@ -15,6 +15,7 @@
 #include "arena/arena.h"
 #include "config/options.h"
 #include "extent/metadata.h"
+#include "page/page_purge.h"
 #include "support/threads.h"
 
 enum { SECONDS = 60 };
@@ -240,7 +241,7 @@ an_environment_that_comes_late_is_read_then_and_once(void **state)
     assert_int_equal(xa_options.narenas, 5);
     assert_int_equal(xa_arena_limit(), 5);
     assert_int_equal(xa_start_cached_class_max, 0);
-    assert_int_equal(xa_page_heap_dirty_max_bytes, 5 << 20);
+    assert_int_equal(xa_page_purge_dirty_max_bytes, 5 << 20);
     /* The heap that exists already keeps to it too. */
     char *large = xa_fast_malloc(1 << 20);
     assert_non_null(large);

@@ -53,7 +53,7 @@ check_sums(void)
     size_t small = 0, cached = 0, free_slots = 0, tails = 0, live = 0;
     assert_int_equal(s.allocated, s.small + s.large);
     assert_int_equal(s.active, s.allocated + s.cached + s.free_slots + s.tails);
-    assert_int_equal(s.mapped, s.active + s.dirty + s.retained + s.metadata);
+    assert_int_equal(s.mapped, s.active + s.dirty + s.muzzy + s.retained + s.metadata);
     assert_int_equal(
         s.large + s.stocked, load(&s.heaps.large_bytes) + load(&xa_huge_counters.live_bytes));
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {

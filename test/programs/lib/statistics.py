@@ -23,7 +23,7 @@ import sys
 
 HEADER = "xalloc: statistics"
 LAST_SECTION = "Options that are not at their defaults"
-TOTALS = ("allocated", "active", "metadata", "resident", "mapped", "retained", "dirty")
+TOTALS = ("allocated", "active", "metadata", "resident", "mapped", "retained", "dirty", "muzzy")
 TOTAL_LINE = re.compile(r"\s+(%s)\s+(\S+)" % "|".join(TOTALS))
 
 
@@ -54,9 +54,9 @@ def check_totals(totals):
     wrong = []
     if totals["allocated"] > totals["active"]:
         wrong.append("allocated %(allocated)d is above active %(active)d" % totals)
-    parts = sum(totals[name] for name in ("active", "dirty", "retained", "metadata"))
+    parts = sum(totals[name] for name in ("active", "dirty", "muzzy", "retained", "metadata"))
     if parts != totals["mapped"]:
-        wrong.append("active + dirty + retained + metadata is %d, mapped is %d" % (
+        wrong.append("active + dirty + muzzy + retained + metadata is %d, mapped is %d" % (
             parts, totals["mapped"]))
     # A program that never asked for memory has touched nothing of what is mapped.
     if totals["resident"] > totals["mapped"] or totals["resident"] == 0 < totals["allocated"]:

@@ -86,6 +86,9 @@ reclaim(struct xa_thread_state *state)
 {
     if (state != NULL)
         xa_thread_cache_flush(state);
+    /* Other threads' caches are theirs, but their large objects anybody may take. */
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+        (void)xa_large_stock_empty(at, XA_LARGE_STOCK_ALL);
     size_t bytes = xa_arena_trim(0);
     return bytes + xa_huge_purge(XA_HUGE_ALL) != 0;
 }

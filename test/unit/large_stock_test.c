@@ -189,6 +189,22 @@ a_flush_gives_it_back(void **state)
     assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
 }
 
+static void
+when_memory_runs_out_all_stocks_are_emptied(void **state)
+{
+    (void)state;
+    struct xa_thread_state *first = begin("dirty_decay_ms:-1,memory_limit_hard:6M");
+    xa_fast_free(xa_fast_malloc(2 * MIB));
+    xa_fast_free(xa_fast_malloc(MIB));
+    /* Another thread needs what the first one keeps. */
+    /* Volatile: compilers see that it is not as long as the type says. */
+    struct xa_thread_state *volatile none = XA_THREAD_STATE_NONE;
+    xa_thread_state_self = none;
+    assert_non_null(xa_fast_malloc(4 * MIB));
+    size_t bytes;
+    assert_int_equal(xa_large_stock_objects(first, &bytes), 0);
+}
+
 /* Owners allocate and free while one thread empties all stocks without pause. */
 static _Atomic unsigned running, faults;
 static _Atomic size_t emptied;
@@ -265,6 +281,7 @@ main(void)
         XA_OS_FAKE_FRESH(the_largest_cached_size_holds_for_it),
         XA_OS_FAKE_FRESH(a_purger_takes_what_was_there_the_last_time),
         XA_OS_FAKE_FRESH(a_flush_gives_it_back),
+        XA_OS_FAKE_FRESH(when_memory_runs_out_all_stocks_are_emptied),
         XA_OS_FAKE_FRESH(no_object_is_had_twice),
     };
     seed = xa_seed_choose(NULL);

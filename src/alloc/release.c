@@ -44,7 +44,7 @@ verdict_by_region(uintptr_t address)
     if (region->kind == XA_REGION_HUGE)
         return xa_page_map_class(xa_page_map_address_of(first)) == XA_CLASS_HUGE ? INSIDE
                                                                                  : ALREADY_FREE;
-    const struct xa_chunk *chunk = (const struct xa_chunk *)region;
+    const struct xa_chunk *chunk = (const struct xa_chunk *)(const void *)region;
     unsigned bit = (unsigned)(granule % XA_CHUNK_GRANULES);
     if (bit >= chunk->mapped_granules)
         return FOREIGN;

@@ -134,7 +134,8 @@ resident_bytes(void)
             continue;
         size_t bytes = region->kind == XA_REGION_HUGE
             ? ((const struct xa_huge *)region)->bytes
-            : (size_t)((const struct xa_chunk *)region)->mapped_granules * XA_GRANULE_BYTES;
+            : (size_t)((const struct xa_chunk *)(const void *)region)->mapped_granules *
+                XA_GRANULE_BYTES;
         total += xa_os_resident_bytes(xa_window_address(slot), bytes);
     }
     return total;

@@ -164,7 +164,7 @@ xa_page_map_chunk_of(size_t granule)
 {
     size_t slot = granule / XA_CHUNK_GRANULES;
     struct xa_page_map_step *step = xa_page_map_step_of(slot);
-    return (struct xa_chunk *)atomic_load_explicit(
+    return (struct xa_chunk *)(void *)atomic_load_explicit(
         &step->regions[slot % XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
 }
 

@@ -25,7 +25,7 @@ take_unused(enum xa_region_kind kind)
 struct xa_chunk *
 xa_region_take_chunk(void)
 {
-    struct xa_chunk *chunk = (struct xa_chunk *)take_unused(XA_REGION_CHUNK);
+    struct xa_chunk *chunk = (struct xa_chunk *)(void *)take_unused(XA_REGION_CHUNK);
     if (chunk != NULL)
         return chunk;
     chunk = xa_metadata_take(sizeof *chunk);

@@ -13,7 +13,7 @@ enum { XA_CHUNK_TREE_VALUE_MAX = 255 };
 static inline struct xa_chunk *
 xa_chunk_at(size_t slot)
 {
-    return (struct xa_chunk *)xa_page_map_region(slot);
+    return (struct xa_chunk *)(void *)xa_page_map_region(slot);
 }
 
 static inline uint8_t

@@ -107,7 +107,7 @@ xa_heap_check(size_t live)
 {
     size_t mapped = 0, dirty = 0, muzzy = 0, unused = 0, chunks = 0;
     for (size_t slot = 1; slot < SLOTS_CHECKED; slot++) {
-        const struct xa_chunk *chunk = (struct xa_chunk *)xa_page_map_region(slot);
+        const struct xa_chunk *chunk = (struct xa_chunk *)(void *)xa_page_map_region(slot);
         if (chunk == NULL || chunk->heap_generation != xa_heap.generation)
             continue;
         struct xa_bitmap both = xa_bitmap_and(&chunk->free, &chunk->dirty);

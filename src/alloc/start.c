@@ -121,7 +121,7 @@ apply_options(void)
     atomic_store_explicit(
         &xa_page_purge_dirty_max_bytes, xa_options.dirty_max_bytes, memory_order_relaxed);
     atomic_store_explicit(
-        &xa_thread_cache_budget_bytes, xa_options.thread_caches_max_bytes, memory_order_relaxed);
+        &xa_thread_cache_budget.bytes, xa_options.thread_caches_max_bytes, memory_order_relaxed);
     /* What is impossible is left out until all is read, and then reported. */
     (void)!xa_limit_set(xa_options.memory_limit_soft, xa_options.memory_limit_hard);
     bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE;

@@ -32,9 +32,12 @@ enum {
 _Atomic bool xa_limit_over_soft;
 _Atomic unsigned xa_limit_news;
 
-static _Atomic size_t used_bytes;
-static _Atomic size_t soft_bytes; /* 0: none */
-static _Atomic size_t hard_bytes; /* 0: none */
+/* In a cache line of their own: whoever takes or returns pages writes the first. */
+static struct XA_CACHE_ALIGNED {
+    _Atomic size_t used_bytes;
+    _Atomic size_t soft_bytes; /* 0: none */
+    _Atomic size_t hard_bytes; /* 0: none */
+} limit;
 
 static struct {
     struct xa_lock lock;
@@ -65,7 +68,7 @@ note(enum xa_limit_event event)
 static void
 look_at_soft(size_t total)
 {
-    size_t soft = load(&soft_bytes), bound = soft != 0 ? soft : load(&hard_bytes);
+    size_t soft = load(&limit.soft_bytes), bound = soft != 0 ? soft : load(&limit.hard_bytes);
     bool is_over = xa_limit_is_over_soft();
     if (!is_over && bound != 0 && total > bound) {
         if (!atomic_exchange_explicit(&xa_limit_over_soft, true, memory_order_relaxed) && soft != 0)
@@ -78,7 +81,7 @@ look_at_soft(size_t total)
 size_t
 xa_limit_used_bytes(void)
 {
-    return load(&used_bytes) + xa_metadata_mapped_bytes();
+    return load(&limit.used_bytes) + xa_metadata_mapped_bytes();
 }
 
 bool
@@ -86,8 +89,8 @@ xa_limit_set(size_t soft, size_t hard)
 {
     if (!xa_options_are_limits_possible(soft, hard))
         return false;
-    atomic_store_explicit(&soft_bytes, soft, memory_order_relaxed);
-    atomic_store_explicit(&hard_bytes, hard, memory_order_relaxed);
+    atomic_store_explicit(&limit.soft_bytes, soft, memory_order_relaxed);
+    atomic_store_explicit(&limit.hard_bytes, hard, memory_order_relaxed);
     /* Being beyond a new limit is news again. */
     atomic_store_explicit(&xa_limit_over_soft, false, memory_order_relaxed);
     look_at_soft(xa_limit_used_bytes());
@@ -97,20 +100,20 @@ xa_limit_set(size_t soft, size_t hard)
 bool
 xa_limit_take(size_t bytes)
 {
-    size_t before = load(&used_bytes), own = xa_metadata_mapped_bytes();
-    size_t hard = load(&hard_bytes);
+    size_t before = load(&limit.used_bytes), own = xa_metadata_mapped_bytes();
+    size_t hard = load(&limit.hard_bytes);
     if (hard == 0) {
-        before = atomic_fetch_add_explicit(&used_bytes, bytes, memory_order_relaxed);
+        before = atomic_fetch_add_explicit(&limit.used_bytes, bytes, memory_order_relaxed);
     } else {
         do {
             if (bytes > hard || before + own > hard - bytes) {
                 note(XA_LIMIT_HARD);
                 return false;
             }
-        } while (!atomic_compare_exchange_weak_explicit(
-            &used_bytes, &before, before + bytes, memory_order_relaxed, memory_order_relaxed));
+        } while (!atomic_compare_exchange_weak_explicit(&limit.used_bytes, &before, before + bytes,
+            memory_order_relaxed, memory_order_relaxed));
     }
-    if (XA_UNLIKELY(load(&soft_bytes) != 0))
+    if (XA_UNLIKELY(load(&limit.soft_bytes) != 0))
         look_at_soft(before + bytes + own);
     return true;
 }
@@ -118,7 +121,7 @@ xa_limit_take(size_t bytes)
 void
 xa_limit_give(size_t bytes)
 {
-    size_t before = atomic_fetch_sub_explicit(&used_bytes, bytes, memory_order_relaxed);
+    size_t before = atomic_fetch_sub_explicit(&limit.used_bytes, bytes, memory_order_relaxed);
     if (XA_UNLIKELY(xa_limit_is_over_soft()))
         look_at_soft(before - bytes + xa_metadata_mapped_bytes());
 }

@@ -232,7 +232,7 @@ cached_bytes(void)
     const struct xa_thread_state *first = xa_thread_state_all();
     size_t bytes = 0;
     if (has_threads())
-        return atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed);
+        return atomic_load_explicit(&xa_thread_cache_budget.used_bytes, memory_order_relaxed);
     if (first != NULL)
         (void)xa_large_stock_objects(first, &bytes);
     return bytes;

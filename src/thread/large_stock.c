@@ -81,11 +81,11 @@ pay(struct xa_thread_state *state)
     if (atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed))
         return true;
     /* Sums of all threads, ordered with nothing: a bound that may be passed by a little. */
-    size_t used = atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed);
+    size_t used = atomic_load_explicit(&xa_thread_cache_budget.used_bytes, memory_order_relaxed);
     if (used + BYTES_MAX >
-        atomic_load_explicit(&xa_thread_cache_budget_bytes, memory_order_relaxed))
+        atomic_load_explicit(&xa_thread_cache_budget.bytes, memory_order_relaxed))
         return false;
-    atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, BYTES_MAX, memory_order_relaxed);
+    atomic_fetch_add_explicit(&xa_thread_cache_budget.used_bytes, BYTES_MAX, memory_order_relaxed);
     atomic_store_explicit(&state->stock_is_paid, true, memory_order_relaxed);
     xa_page_purge_note_news();
     return true;
@@ -95,7 +95,8 @@ static void
 refund(struct xa_thread_state *state)
 {
     if (atomic_exchange_explicit(&state->stock_is_paid, false, memory_order_relaxed))
-        atomic_fetch_sub_explicit(&xa_thread_cache_used_bytes, BYTES_MAX, memory_order_relaxed);
+        atomic_fetch_sub_explicit(
+            &xa_thread_cache_budget.used_bytes, BYTES_MAX, memory_order_relaxed);
 }
 
 /* Give back what is at a place; its bytes. */

@@ -35,8 +35,7 @@ enum {
     STEP_MAX = 6,
 };
 
-_Atomic size_t xa_thread_cache_budget_bytes;
-_Atomic size_t xa_thread_cache_used_bytes;
+struct xa_thread_cache_budget xa_thread_cache_budget;
 
 static void
 order_stores(void)
@@ -93,11 +92,11 @@ grow_to(struct xa_thread_state *state, unsigned size_class, unsigned step)
 {
     size_t more = charge_at(size_class, step) - charge_at(size_class, state->steps[size_class]);
     /* Sums of all threads, ordered with nothing: a bound that may be passed by a little. */
-    size_t used = atomic_load_explicit(&xa_thread_cache_used_bytes, memory_order_relaxed);
+    size_t used = atomic_load_explicit(&xa_thread_cache_budget.used_bytes, memory_order_relaxed);
     if (more != 0) {
-        if (used + more > atomic_load_explicit(&xa_thread_cache_budget_bytes, memory_order_relaxed))
+        if (used + more > atomic_load_explicit(&xa_thread_cache_budget.bytes, memory_order_relaxed))
             return;
-        atomic_fetch_add_explicit(&xa_thread_cache_used_bytes, more, memory_order_relaxed);
+        atomic_fetch_add_explicit(&xa_thread_cache_budget.used_bytes, more, memory_order_relaxed);
         state->budget_bytes += more;
         xa_page_purge_note_news();
     }
@@ -130,7 +129,7 @@ xa_thread_cache_rest(struct xa_thread_state *state)
         if (state->steps[c] >= STEP_FIRST)
             state->steps[c] = (uint8_t)(first_step(c) - 1);
     atomic_fetch_sub_explicit(
-        &xa_thread_cache_used_bytes, state->budget_bytes, memory_order_relaxed);
+        &xa_thread_cache_budget.used_bytes, state->budget_bytes, memory_order_relaxed);
     state->budget_bytes = 0;
 }
 
@@ -140,7 +139,7 @@ shrink_all(struct xa_thread_state *state)
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         state->steps[c] = 0;
     atomic_fetch_sub_explicit(
-        &xa_thread_cache_used_bytes, state->budget_bytes, memory_order_relaxed);
+        &xa_thread_cache_budget.used_bytes, state->budget_bytes, memory_order_relaxed);
     state->budget_bytes = 0;
 }
 

@@ -30,8 +30,13 @@ void xa_thread_cache_rest(struct xa_thread_state *state);
  */
 void xa_thread_cache_restore(struct xa_thread_state *state);
 
-/* [a] Bytes that all caches of the process together may grow by, and that they have. */
-extern _Atomic size_t xa_thread_cache_budget_bytes;
-extern _Atomic size_t xa_thread_cache_used_bytes;
+/*
+ * What all caches of the process together may grow by.  Threads that begin write it all the time,
+ * so it has a cache line of its own: those that only miss do not wait for it.
+ */
+extern struct XA_CACHE_ALIGNED xa_thread_cache_budget {
+    _Atomic size_t bytes;
+    _Atomic size_t used_bytes;
+} xa_thread_cache_budget;
 
 #endif

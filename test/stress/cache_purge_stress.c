@@ -225,7 +225,7 @@ check_that_all_is_free(void)
         for (unsigned c = 1; xa_arena_at(i) != NULL && c <= XA_SMALL_CLASSES; c++)
             if (xa_bin_taken_slots(&xa_arena_at(i)->bins[c].counters) != 0)
                 fail("an object was lost: its slot is taken, and nobody has it");
-    if (atomic_load(&xa_thread_cache_used_bytes) != 0)
+    if (atomic_load(&xa_thread_cache_budget.used_bytes) != 0)
         fail("caches that are empty still have a part of the budget");
 }
 

@@ -59,7 +59,7 @@ begin(void)
     xa_os_init();
     xa_size_class_init(xa_os_facts.page_bytes);
     xa_options.dirty_decay_ms = -1;
-    atomic_store(&xa_thread_cache_budget_bytes, (size_t)64 << 20);
+    atomic_store(&xa_thread_cache_budget.bytes, (size_t)64 << 20);
     xa_os_fake_set_signal_mask(MASK);
     xa_arena_init();
     return new_owner();
@@ -203,7 +203,7 @@ end(void)
     (void)xa_arena_trim(0);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         assert_int_equal(taken_slots(c), 0);
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
     xa_thread_state_self = XA_THREAD_STATE_NONE;
 }
 
@@ -271,7 +271,7 @@ all_means_that_one_look_is_enough(void **state)
     assert_false(left);
     check_has_nothing(owner);
     check_has_nothing(second);
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
     /* The owners go on, and their caches grow again. */
     fill(owner, CLASS);
     fill(second, CLASS);
@@ -804,7 +804,7 @@ owners_and_purger_lose_and_double_no_object(void **state)
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         slots += xa_bin_taken_slots(&xa_arena_at(0)->bins[c].counters);
     assert_int_equal(slots, 0);
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
 }
 
 int

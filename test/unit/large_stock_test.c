@@ -170,10 +170,10 @@ a_purger_takes_what_was_there_the_last_time(void **state)
     assert_int_equal(stocked_objects(), 1);
     assert_ptr_equal(xa_fast_malloc(MIB), second);
     xa_fast_free(second);
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), STOCK_BYTES);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), STOCK_BYTES);
     assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_ALL), MIB);
     /* What is empty costs nothing. */
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
     assert_int_equal(heap_objects(), 0);
 }
 
@@ -186,7 +186,7 @@ a_flush_gives_it_back(void **state)
     xa_thread_cache_flush(own);
     assert_int_equal(stocked_objects(), 0);
     assert_int_equal(heap_objects(), 0);
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
 }
 
 static void

@@ -44,7 +44,7 @@ begin(unsigned arenas)
     xa_options.dirty_decay_ms = -1;
     xa_arena_init();
     xa_arena_set_limit(arenas);
-    xa_thread_cache_budget_bytes = BUDGET_BYTES;
+    xa_thread_cache_budget.bytes = BUDGET_BYTES;
     return new_thread();
 }
 
@@ -130,7 +130,7 @@ a_class_starts_slowly(void **state)
         assert_null(atomic_load(&own->actives[c]));
         assert_int_equal(taken_slots(c), 1);
     }
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
     /* The more misses, the more comes at once. */
     size_t misses = 0;
     for (int i = 0; i < 1000; i++) {
@@ -170,7 +170,7 @@ all_caches_together_keep_to_a_budget(void **state)
     size_t cached = 0;
     (void)state;
     states[0] = begin(1);
-    xa_thread_cache_budget_bytes = 300000;
+    xa_thread_cache_budget.bytes = 300000;
     for (int i = 1; i < 8; i++)
         states[i] = new_thread();
     for (int round = 0; round < 5; round++)
@@ -180,7 +180,7 @@ all_caches_together_keep_to_a_budget(void **state)
                     assert_non_null(objects[j] = pop(states[i], c));
                 for (int j = 0; j < 100; j++)
                     push(states[i], c, objects[j]);
-                assert_true(atomic_load(&xa_thread_cache_used_bytes) <= 300000);
+                assert_true(atomic_load(&xa_thread_cache_budget.used_bytes) <= 300000);
             }
     for (int i = 0; i < 8; i++)
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
@@ -189,7 +189,7 @@ all_caches_together_keep_to_a_budget(void **state)
     assert_in_range(cached, 1, 2 * 300000 + 8 * (XA_SMALL_CLASSES / 3) * 2 * 1024);
     for (int i = 0; i < 8; i++)
         xa_thread_cache_flush(states[i]);
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
     (void)xa_arena_trim(0);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         assert_int_equal(taken_slots(c), 0);
@@ -201,7 +201,7 @@ without_a_budget_caches_stay_at_their_first_step(void **state)
     void *objects[50];
     (void)state;
     struct xa_thread_state *own = begin(1);
-    xa_thread_cache_budget_bytes = 0;
+    xa_thread_cache_budget.bytes = 0;
     for (int i = 0; i < 50; i++)
         assert_non_null(objects[i] = pop(own, CLASS));
     for (int i = 0; i < 50; i++)

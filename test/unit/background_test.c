@@ -172,14 +172,14 @@ what_comes_out_of_caches_is_given_back_before_it_sleeps(void **state)
     (void)state;
     begin("dirty_decay_ms:200");
     make_dirty(8 * MIB);
-    assert_true(atomic_load(&xa_thread_cache_used_bytes) > 0);
+    assert_true(atomic_load(&xa_thread_cache_budget.used_bytes) > 0);
     uint64_t now = START_MS;
     for (int i = 0; i < 500 && atomic_load(&xa_background_state) != XA_BACKGROUND_ASLEEP; i++) {
         xa_os_fake_set_clock(now += 20);
         pause_ms(10);
     }
     assert_true(comes(XA_BACKGROUND_ASLEEP));
-    assert_int_equal(atomic_load(&xa_thread_cache_used_bytes), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
     assert_int_equal(dirty_bytes(), 0);
 }
 

@@ -6,14 +6,23 @@
 #include "base/assert.h"
 #include "extent/metadata.h"
 
+unsigned
+xa_magazine_make_some(struct xa_magazine **magazines, unsigned count)
+{
+    unsigned made = xa_metadata_take_some((void **)magazines, count, XA_MAGAZINE_BYTES);
+    for (unsigned i = 0; i < made; i++) {
+        xa_assert(xa_magazine_is_full_at(magazines[i]->slots));
+        magazines[i]->next = NULL;
+    }
+    return made;
+}
+
 struct xa_magazine *
 xa_magazine_make(unsigned capacity)
 {
-    struct xa_magazine *magazine = xa_metadata_take_as_it_is(XA_MAGAZINE_BYTES);
-    if (magazine == NULL)
+    struct xa_magazine *magazine;
+    if (xa_magazine_make_some(&magazine, 1) == 0)
         return NULL;
-    xa_assert(xa_magazine_is_full_at(magazine->slots));
-    magazine->next = NULL;
     xa_magazine_set_capacity(magazine, capacity);
     return magazine;
 }
@@ -31,4 +40,10 @@ void
 xa_magazine_discard(struct xa_magazine *magazine)
 {
     xa_metadata_return(magazine, XA_MAGAZINE_BYTES);
+}
+
+void
+xa_magazine_discard_some(struct xa_magazine *const *magazines, unsigned count)
+{
+    xa_metadata_return_some((void *const *)magazines, count, XA_MAGAZINE_BYTES);
 }

@@ -47,11 +47,15 @@ _Static_assert(sizeof(struct xa_magazine) <= XA_MAGAZINE_BYTES, "a block of its 
 /* An empty magazine for `capacity` objects; NULL if memory ran out. */
 XA_MUST_USE struct xa_magazine *xa_magazine_make(unsigned capacity);
 
+/* Up to `count`, with no capacity set, for the price of one; how many. */
+XA_MUST_USE unsigned xa_magazine_make_some(struct xa_magazine **magazines, unsigned count);
+
 /* Let an empty magazine hold `capacity` objects, 1 to XA_MAGAZINE_OBJECTS_MAX. */
 void xa_magazine_set_capacity(struct xa_magazine *magazine, unsigned capacity);
 
 /* Give an empty magazine's memory back. */
 void xa_magazine_discard(struct xa_magazine *magazine);
+void xa_magazine_discard_some(struct xa_magazine *const *magazines, unsigned count);
 
 /* Where the closing NULL stands; the objects are the `count` slots before it. */
 static inline xa_slot *

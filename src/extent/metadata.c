@@ -177,11 +177,25 @@ xa_metadata_take(size_t bytes)
     return block;
 }
 
-void *
-xa_metadata_take_as_it_is(size_t bytes)
+unsigned
+xa_metadata_take_some(void **blocks, unsigned count, size_t bytes)
 {
-    bool is_reused;
-    return take(round_up(bytes), &is_reused);
+    xa_assert(count >= 1 && bytes <= XA_METADATA_BLOCK_MAX);
+    size_t rounded = round_up(bytes);
+    struct free_block **list = &metadata.lists[list_of(rounded)];
+    unsigned taken = 0;
+    xa_lock_lock(&metadata.lock);
+    for (; taken < count && *list != NULL; taken++) {
+        blocks[taken] = *list;
+        *list = (*list)->next;
+    }
+    if (taken == 0) {
+        blocks[0] = cut(rounded);
+        taken = blocks[0] != NULL;
+    }
+    add(&metadata.used_bytes, taken * rounded);
+    xa_lock_unlock(&metadata.lock);
+    return taken;
 }
 
 /* From the region's end, since at its beginning small blocks stand close together. */
@@ -204,13 +218,22 @@ xa_metadata_take_pages(size_t bytes)
 void
 xa_metadata_return(void *block, size_t bytes)
 {
+    xa_metadata_return_some(&block, 1, bytes);
+}
+
+void
+xa_metadata_return_some(void *const *blocks, unsigned count, size_t bytes)
+{
     xa_assert(bytes <= XA_METADATA_BLOCK_MAX);
     size_t rounded = round_up(bytes);
-    struct free_block *link = block, **list = &metadata.lists[list_of(rounded)];
+    struct free_block **list = &metadata.lists[list_of(rounded)];
     xa_lock_lock(&metadata.lock);
-    link->next = *list;
-    *list = link;
-    add(&metadata.used_bytes, -rounded);
+    for (unsigned i = 0; i < count; i++) {
+        struct free_block *link = blocks[i];
+        link->next = *list;
+        *list = link;
+    }
+    add(&metadata.used_bytes, -(count * rounded));
     xa_lock_unlock(&metadata.lock);
 }
 

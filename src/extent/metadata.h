@@ -20,17 +20,23 @@ enum {
  */
 XA_MUST_USE void *xa_metadata_take(size_t bytes);
 
-/* The same, but it may hold anything. */
-XA_MUST_USE void *xa_metadata_take_as_it_is(size_t bytes);
-
 /*
  * Zeroed pages of XA_METADATA_PAGE_BYTES, enough for `bytes`, where nothing else is; for
  * ever.  NULL if memory ran out.
  */
 XA_MUST_USE void *xa_metadata_take_pages(size_t bytes);
 
+/*
+ * The same, but they may hold anything, and several for the price of one: as many as were
+ * returned before, up to `count`, or a single new one.  How many; 0 if memory ran out.
+ */
+XA_MUST_USE unsigned xa_metadata_take_some(void **blocks, unsigned count, size_t bytes);
+
 /* Give a block back; `bytes` is what was asked for, at most XA_METADATA_BLOCK_MAX. */
 void xa_metadata_return(void *block, size_t bytes);
+
+/* The same for many of one size. */
+void xa_metadata_return_some(void *const *blocks, unsigned count, size_t bytes);
 
 /* What the blocks in use, and those taken from the host, amount to.  Lock-free. */
 size_t xa_metadata_used_bytes(void);

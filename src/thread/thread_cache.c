@@ -30,6 +30,7 @@
 
 enum {
     EMPTIES_KEPT = 8,
+    EMPTIES_AT_ONCE = 4,
     MISSES_PER_LOOK = 64,
     STEP_FIRST = 4, /* with a magazine, where objects are small */
     STEP_MAX = 6,
@@ -143,14 +144,40 @@ shrink_all(struct xa_thread_state *state)
     state->budget_bytes = 0;
 }
 
+static void
+push_empty(struct xa_thread_state *state, struct xa_magazine *magazine)
+{
+    magazine->next = state->empties;
+    order_stores();
+    state->empties = magazine;
+    state->empty_count++;
+}
+
+static struct xa_magazine *
+pop_empty(struct xa_thread_state *state)
+{
+    struct xa_magazine *magazine = state->empties;
+    state->empties = magazine->next;
+    state->empty_count--;
+    return magazine;
+}
+
+/*
+ * A thread that frees what another allocates makes magazines and that one is left with them.
+ * They go by the handful, since the lock of their memory is the process's.
+ */
 static struct xa_magazine *
 take_empty(struct xa_thread_state *state, unsigned capacity)
 {
-    struct xa_magazine *magazine = state->empties;
-    if (magazine == NULL)
-        return xa_magazine_make(capacity);
-    state->empties = magazine->next;
-    state->empty_count--;
+    if (state->empties == NULL) {
+        struct xa_magazine *made[EMPTIES_AT_ONCE];
+        unsigned count = xa_magazine_make_some(made, EMPTIES_AT_ONCE);
+        for (unsigned i = 0; i < count; i++)
+            push_empty(state, made[i]);
+        if (count == 0)
+            return NULL;
+    }
+    struct xa_magazine *magazine = pop_empty(state);
     xa_magazine_set_capacity(magazine, capacity);
     return magazine;
 }
@@ -159,13 +186,12 @@ static void
 put_empty(struct xa_thread_state *state, struct xa_magazine *magazine)
 {
     if (state->empty_count == EMPTIES_KEPT) {
-        xa_magazine_discard(magazine);
-        return;
+        struct xa_magazine *surplus[EMPTIES_AT_ONCE];
+        for (unsigned i = 0; i < EMPTIES_AT_ONCE; i++)
+            surplus[i] = pop_empty(state);
+        xa_magazine_discard_some(surplus, EMPTIES_AT_ONCE);
     }
-    magazine->next = state->empties;
-    order_stores();
-    state->empties = magazine;
-    state->empty_count++;
+    push_empty(state, magazine);
 }
 
 /* Take the active magazine off, with its count set; NULL if there is none. */

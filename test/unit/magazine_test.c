@@ -82,6 +82,30 @@ a_discarded_magazine_comes_back_clean(void **state)
 }
 
 static void
+what_was_discarded_together_is_had_together(void **state)
+{
+    struct xa_magazine *discarded[4], *made[COUNT];
+    (void)state;
+    xa_os_init();
+    for (unsigned i = 0; i < 4; i++)
+        discarded[i] = make(61);
+    xa_magazine_discard_some(discarded, 4);
+    assert_int_equal(xa_metadata_used_bytes(), 0);
+    /* Of those that were there before as many as are wanted, and no new one beside them. */
+    assert_int_equal(xa_magazine_make_some(made, 3), 3);
+    assert_int_equal(xa_magazine_make_some(made + 3, COUNT - 3), 1);
+    assert_int_equal(xa_metadata_used_bytes(), 4 * XA_MAGAZINE_BYTES);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_null(made[i]->next);
+        for (unsigned j = 0; j < i; j++)
+            assert_ptr_not_equal(made[i], made[j]);
+    }
+    /* Else a single one. */
+    assert_int_equal(xa_magazine_make_some(made + 4, COUNT - 4), 1);
+    assert_int_equal(xa_metadata_used_bytes(), 5 * XA_MAGAZINE_BYTES);
+}
+
+static void
 without_memory_there_is_none(void **state)
 {
     (void)state;
@@ -90,6 +114,8 @@ without_memory_there_is_none(void **state)
         assert_non_null(xa_metadata_take(64));
     xa_os_fake_fail(XA_OS_FAKE_MAP_ANYWHERE, 1, XA_OS_FAKE_FROM_THEN_ON);
     assert_null(xa_magazine_make(8));
+    struct xa_magazine *some[2];
+    assert_int_equal(xa_magazine_make_some(some, 2), 0);
     xa_os_fake_stop_failing();
     assert_non_null(xa_magazine_make(8));
 }
@@ -102,6 +128,7 @@ main(void)
         XA_OS_FAKE_FRESH(the_first_slot_and_no_other_is_where_it_is_full),
         XA_OS_FAKE_FRESH(an_empty_magazine_can_change_its_capacity),
         XA_OS_FAKE_FRESH(a_discarded_magazine_comes_back_clean),
+        XA_OS_FAKE_FRESH(what_was_discarded_together_is_had_together),
         XA_OS_FAKE_FRESH(without_memory_there_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,13 +392,12 @@ xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, voi
     if (push(state, size_class, object))
         return;
     struct xa_magazine *full = detach(state, size_class), *empty = NULL;
-    unsigned first = first_step(size_class);
     if (full != NULL) {
         put_aside(state, size_class, full);
         grow(state, size_class);
-    } else if (state->steps[size_class] + 1U < first) {
+    } else if (state->steps[size_class] + 1U < first_step(size_class)) {
         /* The first free: the next miss will make a magazine, but this object is not for it. */
-        state->steps[size_class] = (uint8_t)(first - 1);
+        state->steps[size_class] = (uint8_t)(first_step(size_class) - 1);
         (void)xa_arena_return(size_class, &object, 1, XA_ARENA_WAIT);
         return;
     } else {

@@ -376,7 +376,9 @@ empty_if_idle(struct xa_arena *arena, unsigned size_class)
         atomic_load_explicit(&bin->counters.allocations, memory_order_relaxed) * 3 +
         atomic_load_explicit(&bin->counters.frees, memory_order_relaxed) * 5);
     bool is_idle = seen == bin->seen;
-    bin->seen = seen;
+    /* Only if it changes: a bin that nobody uses should not cost a page. */
+    if (!is_idle)
+        bin->seen = seen;
     if (is_idle && magazines != 0)
         empty_depot(arena, size_class);
     if (is_idle)

@@ -34,6 +34,7 @@
 #include "thread/thread_cache.h"
 
 enum {
+    CPUS_FOR_ONE = 2,     /* processors that one arena is enough for; */
     ARENAS_ONE_A_CPU = 4, /* up to here an arena for each processor, */
     CPUS_AN_ARENA = 8,    /* beyond it one for so many */
     CONFIG_FILE_BYTES = 4096,
@@ -106,7 +107,9 @@ arena_count(void)
     unsigned count = xa_options.narenas;
     if (count == 0) {
         count = xa_cpu_count_usable(2);
-        if (count > ARENAS_ONE_A_CPU)
+        if (count <= CPUS_FOR_ONE)
+            count = 1;
+        else if (count > ARENAS_ONE_A_CPU)
             count = ARENAS_ONE_A_CPU + (count - ARENAS_ONE_A_CPU) / CPUS_AN_ARENA;
     }
     if (xa_options.arena_cap != 0 && count > xa_options.arena_cap)

@@ -171,6 +171,6 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     if (depth == XA_STATISTICS_WITH_RESIDENT) {
         s->resident = resident_bytes();
         s->huge_pages = xa_smaps_huge_page_bytes(
-            xa_page_map_start, xa_page_map_address_of(load(&xa_page_map_limit)));
+            xa_page_map_base(), xa_page_map_address_of(load(&xa_page_map_limit)));
     }
 }

@@ -99,7 +99,7 @@ place_where_free(void)
 static size_t
 align_slot(size_t slot, size_t alignment)
 {
-    size_t before = xa_page_map_start / XA_CHUNK_BYTES;
+    size_t before = xa_page_map_base() / XA_CHUNK_BYTES;
     return xa_bits_align_up(before + slot, alignment) - before;
 }
 

@@ -45,12 +45,12 @@ without_settings_the_defaults_hold(void **state)
     assert_int_equal(xa_start_cached_class_max, XA_SMALL_CLASSES);
     assert_string_equal(xa_os_fake_errors(), no_errors);
     /* Nobody has asked for the processors yet. */
-    assert_int_equal(xa_arena_limit(), 1);
+    xa_os_fake_set_affinity(3);
     assert_non_null(xa_start_thread());
     assert_int_equal(xa_arena_limit(), 1);
     xa_thread_state_self = XA_THREAD_STATE_NONE;
     assert_non_null(xa_start_thread());
-    assert_int_equal(xa_arena_limit(), 2);
+    assert_int_equal(xa_arena_limit(), 3);
 }
 
 static void
@@ -173,7 +173,7 @@ arenas_follow_the_processors(void **state)
 {
     (void)state;
     assert_int_equal(arenas_for(1, NULL, NULL), 1);
-    assert_int_equal(arenas_for(2, NULL, NULL), 2);
+    assert_int_equal(arenas_for(2, NULL, NULL), 1);
     assert_int_equal(arenas_for(3, NULL, NULL), 3);
     assert_int_equal(arenas_for(4, NULL, NULL), 4);
     assert_int_equal(arenas_for(5, NULL, NULL), 4);
@@ -181,8 +181,8 @@ arenas_follow_the_processors(void **state)
     assert_int_equal(arenas_for(64, NULL, NULL), 11);
     assert_int_equal(arenas_for(65535, NULL, NULL), XA_ARENAS_MAX);
     xa_os_fake_set_file("/proc/self/cgroup", "0::/\n");
-    xa_os_fake_set_file("/sys/fs/cgroup/cpu.max", "200000 100000\n");
-    assert_int_equal(arenas_for(64, NULL, NULL), 2);
+    xa_os_fake_set_file("/sys/fs/cgroup/cpu.max", "300000 100000\n");
+    assert_int_equal(arenas_for(64, NULL, NULL), 3);
 }
 
 static void
@@ -192,7 +192,7 @@ the_number_of_arenas_can_be_set_and_capped(void **state)
     assert_int_equal(arenas_for(4, "narenas:17", NULL), 17);
     assert_int_equal(arenas_for(4, "narenas:17", "3"), 3);
     assert_int_equal(arenas_for(4, NULL, "3"), 3);
-    assert_int_equal(arenas_for(2, NULL, "3"), 2);
+    assert_int_equal(arenas_for(3, NULL, "7"), 3);
     assert_int_equal(arenas_for(4, NULL, "0"), 4);
     assert_int_equal(arenas_for(4, "narenas:256", "1000"), 256);
 }

@@ -255,6 +255,7 @@ static void
 many_threads_figures_add_up_when_they_rest(void **state)
 {
     (void)state;
+    xa_os_fake_set_environment("XALLOC_CONF", "narenas:2");
     pthread_barrier_init(&barrier, NULL, THREADS);
     assert_true(xa_threads_run(THREADS, change_and_rest, NULL, SECONDS));
     check_sums();

@@ -135,7 +135,8 @@ apply_options(void)
                 xa_start_cached_class_max = c;
     bool has_stock = xa_start_cached_class_max == XA_SMALL_CLASSES;
     xa_large_stock_max_bytes = has_stock ? xa_options.thread_cache_max_bytes : 0;
-    if (xa_options.narenas != 0)
+    /* Else it waits for a second thread, unless the environment came later than that. */
+    if (xa_options.narenas != 0 || atomic_load_explicit(&start.has_threads, memory_order_relaxed))
         xa_arena_set_limit(arena_count());
 }
 

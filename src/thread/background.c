@@ -307,7 +307,8 @@ xa_background_urge(void)
     xa_background_look();
     /* Asleep until a deadline it is AWAKE: the word does not change, only the sleeper. */
     xa_os_wake_one(&xa_background_state);
-    return true;
+    /* It may have ended at this very moment. */
+    return xa_background_is_there();
 }
 
 void

@@ -162,18 +162,6 @@ at_thread_exit(void *argument)
     xa_thread_state_return(state);
 }
 
-/* A page that nothing else is in; 0 if there is none. */
-static uintptr_t
-page_for_watch(void)
-{
-    size_t page = xa_os_facts.page_bytes;
-    if (xa_options.strict_syscalls)
-        return 0;
-    if (page > XA_METADATA_PAGE_BYTES)
-        return xa_os_map_anywhere(page);
-    return (uintptr_t)xa_metadata_take_pages(page);
-}
-
 static void
 in_child(void)
 {
@@ -209,6 +197,7 @@ begin_thread(struct xa_thread_state *state, bool is_first)
 static void
 expect_threads(void)
 {
+    xa_fork_watch_begin();
     if (atomic_exchange_explicit(&start.has_threads, true, memory_order_seq_cst))
         return;
     /* For one thread an arena is enough, and nobody need ask for the processors. */
@@ -243,7 +232,7 @@ xa_start_process(void)
         read_environment();
         xa_arena_init();
         apply_options();
-        xa_fork_watch_init(page_for_watch(), in_child);
+        xa_fork_watch_init(in_child);
         atomic_store_explicit(&start.is_ready, true, memory_order_release);
     }
     xa_lock_unlock(&start.lock);

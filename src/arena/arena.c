@@ -41,8 +41,15 @@ static struct {
     _Atomic unsigned limit; /* [a] */
 } arenas = {.lock.rank = XA_LOCK_RANK_ARENAS};
 
-/* [a] Published complete. */
-static _Atomic(struct xa_arena *) table[XA_ARENAS_MAX];
+/* [a] Published complete.  The first apart: a small process never touches the others' page. */
+static _Atomic(struct xa_arena *) first;
+XA_BULKY _Atomic(struct xa_arena *) xa_arena_others[XA_ARENAS_MAX];
+
+static _Atomic(struct xa_arena *) *
+place_of(unsigned index)
+{
+    return index == 0 ? &first : &xa_arena_others[index];
+}
 
 static void
 init(struct xa_arena *arena, unsigned index)
@@ -50,7 +57,7 @@ init(struct xa_arena *arena, unsigned index)
     arena->index = (uint16_t)index;
     xa_page_heap_init(&arena->heap, (uint16_t)index);
     /* Release: whoever finds the arena finds it complete. */
-    atomic_store_explicit(&table[index], arena, memory_order_release);
+    atomic_store_explicit(place_of(index), arena, memory_order_release);
 }
 
 void
@@ -81,7 +88,7 @@ xa_arena_at(unsigned index)
 {
     if (index >= XA_ARENAS_MAX)
         return NULL;
-    return atomic_load_explicit(&table[index], memory_order_acquire);
+    return atomic_load_explicit(place_of(index), memory_order_acquire);
 }
 
 /* The arena of this index, made now if need be; the first one if memory ran out. */

@@ -57,7 +57,7 @@ xa_bitmap_count(const struct xa_bitmap *map, unsigned first, unsigned count)
 {
     unsigned sum = 0;
     for (unsigned i = 0; i < XA_BITMAP_WORDS; i++)
-        sum += (unsigned)__builtin_popcountll(map->words[i] & xa_bitmap_word_mask(i, first, count));
+        sum += xa_bits_count(map->words[i] & xa_bitmap_word_mask(i, first, count));
     return sum;
 }
 

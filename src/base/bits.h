@@ -44,6 +44,16 @@ xa_bits_highest(uint64_t word)
     return 63u - (unsigned)__builtin_clzll(word);
 }
 
+/* Number of ones.  Without the processor's instruction libgcc's function would read a table. */
+static inline unsigned
+xa_bits_count(uint64_t word)
+{
+    word -= word >> 1 & UINT64_C(0x5555555555555555);
+    word = (word & UINT64_C(0x3333333333333333)) + (word >> 2 & UINT64_C(0x3333333333333333));
+    word = (word + (word >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)(word * UINT64_C(0x0101010101010101) >> 56);
+}
+
 /* The smallest power of two that is not below `value`; `value` is 1 to 2^63. */
 static inline uint64_t
 xa_bits_ceil_power(uint64_t value)

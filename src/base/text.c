@@ -15,8 +15,9 @@ enum {
     DAY_MS = 24 * HOUR_MS,
 };
 
+/* Names and not pointers to them, here and in other tables: the loader would have to write those. */
 struct unit {
-    const char *name;
+    char name[8];
     uint64_t factor; /* in units of the smallest */
 };
 

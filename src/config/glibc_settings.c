@@ -8,11 +8,11 @@
 enum { VALUE_BYTES = 64 };
 
 static const struct setting {
-    const char *variable;
-    const char *tunable; /* behind "glibc.malloc." */
-    const char *option;  /* NULL: the cap on arenas */
+    char variable[24];
+    char tunable[16]; /* behind "glibc.malloc." */
+    char option[12];  /* none: the cap on arenas */
 } settings[] = {
-    {"MALLOC_ARENA_MAX", "arena_max", NULL},
+    {"MALLOC_ARENA_MAX", "arena_max", ""},
     {"MALLOC_TRIM_THRESHOLD_", "trim_threshold", "dirty_max"},
     {"MALLOC_PERTURB_", "perturb", "junk"},
 };
@@ -38,7 +38,7 @@ apply(const struct setting *setting, const char *value, struct xa_options *optio
     xa_options_report *report, void *context)
 {
     int64_t number;
-    if (setting->option == NULL)
+    if (setting->option[0] == '\0')
         return xa_options_apply_arena_max(options, value, report, context);
     size_t length = xa_text_string_length(value);
     if (!xa_text_parse_signed(value, length, &number))

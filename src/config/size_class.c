@@ -32,7 +32,7 @@ const uint8_t xa_size_class_small[XA_SMALL_STEPS] = {
 const struct xa_size_class *xa_size_class_table = standard_table;
 
 /* Used on systems whose page is larger than a granule; untouched elsewhere. */
-static struct xa_size_class large_page_table[XA_CLASS_CODES];
+XA_BULKY struct xa_size_class xa_size_class_large_pages[XA_CLASS_CODES];
 
 void
 xa_size_class_init(size_t page_bytes)
@@ -44,7 +44,7 @@ xa_size_class_init(size_t page_bytes)
         size_t slab_bytes = xa_bits_align_up((size_t)row.granules * XA_GRANULE_BYTES, page_bytes);
         row.granules = (uint32_t)(slab_bytes / XA_GRANULE_BYTES);
         row.slots = (uint32_t)(slab_bytes / row.object_bytes);
-        large_page_table[code] = row;
+        xa_size_class_large_pages[code] = row;
     }
-    xa_size_class_table = large_page_table;
+    xa_size_class_table = xa_size_class_large_pages;
 }

@@ -34,13 +34,13 @@ xa_page_map_grow(void)
     if (number == XA_PAGE_MAP_STEPS)
         return false;
     struct xa_page_map_step *step =
-        atomic_load_explicit(&xa_page_map.steps[number], memory_order_relaxed);
+        atomic_load_explicit(xa_page_map_step_place(number), memory_order_relaxed);
     if (step == NULL) {
         step = number == 0 ? &xa_page_map.first : xa_metadata_take(sizeof *step);
         if (step == NULL)
             return false;
         /* Release: whoever finds the step finds it zeroed. */
-        atomic_store_explicit(&xa_page_map.steps[number], step, memory_order_release);
+        atomic_store_explicit(xa_page_map_step_place(number), step, memory_order_release);
     }
     if (xa_os_map((uintptr_t)xa_page_map_classes() + limit, STEP_GRANULES) != XA_OS_DONE)
         return false;

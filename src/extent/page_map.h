@@ -42,11 +42,18 @@ extern XA_HIDDEN _Atomic size_t
     xa_page_map_limit; /* [a] granules that the table covers; 0 at first */
 
 struct xa_page_map {
-    struct xa_page_map_step *_Atomic steps[XA_PAGE_MAP_STEPS]; /* [a] NULL: not covered */
+    /* [a] NULL: not covered.  Backwards: step 0, next to what it leads to in small programs. */
+    struct xa_page_map_step *_Atomic steps_from_last[XA_PAGE_MAP_STEPS];
     struct xa_page_map_step first; /* here, since small programs need no other */
 };
 
 extern XA_HIDDEN struct xa_page_map xa_page_map;
+
+static inline struct xa_page_map_step *_Atomic *
+xa_page_map_step_place(size_t number)
+{
+    return &xa_page_map.steps_from_last[XA_PAGE_MAP_STEPS - 1 - number];
+}
 
 /*
  * The table begins so far in front of the window, and the rest of that is free for it to
@@ -149,7 +156,7 @@ static inline struct xa_page_map_step *
 xa_page_map_step_of(size_t slot)
 {
     return atomic_load_explicit(
-        &xa_page_map.steps[slot / XA_PAGE_MAP_STEP_SLOTS], memory_order_acquire);
+        xa_page_map_step_place(slot / XA_PAGE_MAP_STEP_SLOTS), memory_order_acquire);
 }
 
 /* What stands in chunk slot `slot`, or NULL.  Any number may be asked. */

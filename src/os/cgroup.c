@@ -26,7 +26,7 @@
 
 enum { NAME_BYTES_MAX = 32 };
 
-static const char *const mounts[] = {
+static const char mounts[][24] = {
     [XA_CGROUP_VERSION_2] = "/sys/fs/cgroup",
     [XA_CGROUP_HYBRID] = "/sys/fs/cgroup/unified",
     [XA_CGROUP_MEMORY_1] = "/sys/fs/cgroup/memory",

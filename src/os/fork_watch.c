@@ -5,34 +5,88 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 
+#include "base/bits.h"
+#include "config/options.h"
 #include "os/os.h"
+
+enum { SMALL_PAGE_BYTES = 4096 };
+
+/* Room for the page, if pages are small; not touched before the watch begins. */
+XA_BULKY unsigned char xa_fork_watch_space[2 * SMALL_PAGE_BYTES];
 
 /* What the pointer leads to until the watch begins, and where the host clears no pages. */
 static _Atomic uint32_t always_quiet = XA_FORK_WATCH_QUIET;
 _Atomic uint32_t *_Atomic xa_fork_watch_word = &always_quiet;
 
-static _Atomic uint32_t *watched; /* [c] the word in the page that children find cleared */
-static void (*handler)(void);     /* [c] */
+static void (*handler)(void); /* [c] */
+static atomic_bool has_begun;
 static atomic_bool is_registered;
 static _Atomic uintptr_t busy_thread; /* [a] the one that is in the handler */
 
 void
-xa_fork_watch_init(uintptr_t page, void (*in_child)(void))
+xa_fork_watch_init(void (*in_child)(void))
 {
     handler = in_child;
+}
+
+/* A page that nothing else is in; 0 if there is none. */
+static uintptr_t
+take_page(void)
+{
+    size_t page = xa_os_facts.page_bytes;
+    if (xa_options.strict_syscalls)
+        return 0;
+    if (page > SMALL_PAGE_BYTES)
+        return xa_os_map_anywhere(page);
+    return xa_bits_align_up((uintptr_t)xa_fork_watch_space, page);
+}
+
+static bool
+is_watched(void)
+{
+    return atomic_load_explicit(&xa_fork_watch_word, memory_order_relaxed) != &always_quiet;
+}
+
+static void
+begin(void)
+{
+    uintptr_t page = take_page();
     if (page == 0 || !xa_os_wipe_on_fork(page))
         return;
-    watched = (_Atomic uint32_t *)page;
-    atomic_store_explicit(watched, XA_FORK_WATCH_QUIET, memory_order_relaxed);
+    _Atomic uint32_t *word = (_Atomic uint32_t *)page, *none = &always_quiet;
+    atomic_store_explicit(word, XA_FORK_WATCH_QUIET, memory_order_relaxed);
     /* Release: the word is QUIET for whoever follows the pointer. */
-    atomic_store_explicit(&xa_fork_watch_word, watched, memory_order_release);
+    (void)atomic_compare_exchange_strong_explicit(
+        &xa_fork_watch_word, &none, word, memory_order_release, memory_order_relaxed);
+}
+
+void
+xa_fork_watch_begin(void)
+{
+    /* Acquire: whoever finds that it has begun finds the pointer set. */
+    if (XA_LIKELY(atomic_load_explicit(&has_begun, memory_order_acquire)))
+        return;
+    /*
+     * Several threads may do this at a time, and each does the same.  Should another thread fork
+     * meanwhile, the child knows of no watch, has nothing to repair, and will begin anew.  Only
+     * this thread must not fork in the middle, from a signal handler, lest it set the word
+     * once more in a child: hence no signals.
+     */
+    sigset_t all, before;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (!is_watched())
+        begin();
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    atomic_store_explicit(&has_begun, true, memory_order_release);
 }
 
 static void
 in_child_of_libc(void)
 {
-    if (watched == NULL)
+    if (!is_watched())
         handler();
     else
         xa_fork_watch_check();
@@ -51,6 +105,7 @@ xa_fork_watch_register(void)
 void
 xa_fork_watch_catch_up(void)
 {
+    _Atomic uint32_t *watched = atomic_load_explicit(&xa_fork_watch_word, memory_order_relaxed);
     uint32_t expected = XA_FORK_WATCH_CHILD;
     if (atomic_compare_exchange_strong_explicit(
             watched, &expected, XA_FORK_WATCH_BUSY, memory_order_acquire, memory_order_acquire)) {

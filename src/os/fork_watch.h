@@ -7,9 +7,10 @@
  * can be told to clear a page in every child: a word in it tells at once, wherever
  * the page is looked at.
  *
- * The word is watched from the start; a thread that forks need never have allocated.
- * The handler is registered with the second thread that allocates, since libc's part
- * of it costs a small program more memory than all of xalloc's own.
+ * Both begin before a second thread is in xalloc: one that allocates, or the purging
+ * thread.  A process that was alone when it forked has nothing to repair in the child,
+ * and most small programs are spared a page, a system call, and libc's part of the
+ * handler.  A thread that forks need never have allocated.
  */
 #ifndef XA_OS_FORK_WATCH_H
 #define XA_OS_FORK_WATCH_H
@@ -31,11 +32,17 @@ enum xa_fork_watch_state {
 extern _Atomic uint32_t *_Atomic xa_fork_watch_word;
 
 /*
- * Watch: have `in_child` called in children, once in each, before any of its threads
- * waits for a lock.  `page` is a page of zeros of the watch's own; without one (0, or
- * a host that cannot clear pages) the handler alone has to do.
+ * Have `in_child` called in children, once in each, before any of its threads waits for a
+ * lock, from when the watch begins.
  */
-void xa_fork_watch_init(uintptr_t page, void (*in_child)(void));
+void xa_fork_watch_init(void (*in_child)(void));
+
+/*
+ * Begin to watch the word, if nobody has yet.  Takes no lock, since the caller is to be the
+ * second thread in here.  Where the host cannot clear pages, or the option "strict_syscalls"
+ * forbids it, the handler alone has to do.
+ */
+void xa_fork_watch_begin(void);
 
 /* Register the handler with libc, once.  May allocate: call it without any lock. */
 void xa_fork_watch_register(void);

@@ -114,7 +114,11 @@ bool xa_os_append_file(const char *path, const char *text, size_t bytes);
 /* The number of this process. */
 unsigned xa_os_process_id(void);
 
-/* The number of the calling thread among all of the host's. */
+/*
+ * The number of the calling thread among all of the host's, or XA_OS_MAIN_THREAD, which is
+ * the process's main thread whatever number that has: it stays right in a child that it forks.
+ */
+enum { XA_OS_MAIN_THREAD = 0 };
 unsigned xa_os_thread_number(void);
 
 /*

@@ -54,6 +54,9 @@ static long kept_error = -EBADF;
 /* libc's environment; absent in a program that has none. */
 extern char **environ XA_WEAK;
 
+/* False as soon as there is a second thread; absent before glibc 2.32. */
+extern char __libc_single_threaded XA_WEAK;
+
 /* A system call; the result, or minus the error number.  errno is left alone. */
 static long
 call(long number, long a, long b, long c, long d, long e, long f)
@@ -223,7 +226,7 @@ xa_os_affinity_count(void)
     long bytes = call(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0, 0, 0);
     unsigned count = 0;
     for (long i = 0; i < bytes / (long)sizeof mask[0]; i++)
-        count += (unsigned)__builtin_popcountll(mask[i]);
+        count += xa_bits_count(mask[i]);
     return count > 0 ? count : 1;
 }
 
@@ -356,18 +359,24 @@ xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds)
 unsigned
 xa_os_thread_number(void)
 {
+    /* The only thread that there is, so libc knows, is the main one: no need to ask the kernel. */
+    if (&__libc_single_threaded != NULL && __libc_single_threaded)
+        return XA_OS_MAIN_THREAD;
     return (unsigned)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-/* The beginning of /proc/self/task/NUMBER/NAME; the characters read, 0 if there are none. */
+/* The beginning of a thread's file NAME below /proc/self; the characters read, 0 if there are none. */
 static size_t
 read_of_thread(unsigned number, const char *name, char *buffer, size_t capacity)
 {
     char path[64];
     struct xa_text text;
     xa_text_init(&text, path, sizeof path);
-    xa_text_put_string(&text, "/proc/self/task/");
-    xa_text_put_unsigned(&text, number);
+    xa_text_put_string(&text, "/proc/self");
+    if (number != XA_OS_MAIN_THREAD) {
+        xa_text_put_string(&text, "/task/");
+        xa_text_put_unsigned(&text, number);
+    }
     xa_text_put_string(&text, name);
     long bytes = xa_os_read_file(path, buffer, capacity);
     return bytes > 0 ? (size_t)bytes : 0;

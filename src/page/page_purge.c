@@ -319,8 +319,8 @@ put_back(struct xa_page_heap *heap, struct xa_chunk *chunk, const struct xa_bitm
         chunk->free.words[i] |= chosen->words[i];
         chunk->dirty.words[i] &= ~outcome->emptied.words[i];
         chunk->muzzy.words[i] |= offered;
-        unused += (unsigned)__builtin_popcountll(kept);
-        still_muzzy += (unsigned)__builtin_popcountll(offered);
+        unused += xa_bits_count(kept);
+        still_muzzy += xa_bits_count(offered);
     }
     count_unused(heap, 1, unused, still_muzzy);
     update_trees(heap, chunk);

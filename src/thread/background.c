@@ -26,6 +26,7 @@
 
 #include "arena/arena.h"
 #include "config/options.h"
+#include "os/fork_watch.h"
 #include "os/os.h"
 #include "os/thread.h"
 #include "page/huge.h"
@@ -256,6 +257,8 @@ start(void)
     if (!atomic_compare_exchange_strong_explicit(&xa_background_state, &absent, XA_BACKGROUND_AWAKE,
             memory_order_acq_rel, memory_order_relaxed))
         return;
+    /* The new thread will hold locks. */
+    xa_fork_watch_begin();
     if (xa_thread_start("xalloc-purge", run))
         return;
     atomic_store_explicit(&retry_ms, xa_os_now_ms() + RETRY_MS, memory_order_relaxed);

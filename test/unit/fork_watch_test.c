@@ -3,6 +3,7 @@
  */
 #include "os/fork_watch.h"
 
+#include "config/options.h"
 #include "support/os_fake.h"
 
 #include <signal.h>
@@ -25,9 +26,8 @@ static void
 watch(void)
 {
     xa_os_init();
-    uintptr_t page = xa_os_map_anywhere(xa_os_facts.page_bytes);
-    assert_int_not_equal(page, 0);
-    xa_fork_watch_init(page, count_child);
+    xa_fork_watch_init(count_child);
+    xa_fork_watch_begin();
 }
 
 static pid_t
@@ -59,9 +59,49 @@ static void
 nothing_is_noticed_before_the_watch_begins(void **state)
 {
     (void)state;
+    xa_os_init();
+    xa_fork_watch_init(count_child);
     xa_fork_watch_check();
     assert_in_child(fork, true, 0);
     assert_in_child(fork_bare, true, 0);
+}
+
+static pid_t
+fork_and_begin(void)
+{
+    pid_t pid = fork_bare();
+    if (pid != 0)
+        return pid;
+    /* Not watched yet, so the child begins with a clean sheet; its own child is noticed. */
+    xa_fork_watch_begin();
+    xa_fork_watch_begin();
+    xa_fork_watch_check();
+    pid_t grandchild = fork_bare();
+    if (grandchild == 0)
+        return 0;
+    int status = xa_child_wait(grandchild, 60);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 98);
+}
+
+static void
+a_child_may_begin_a_watch_of_its_own(void **state)
+{
+    (void)state;
+    xa_os_init();
+    xa_fork_watch_init(count_child);
+    assert_in_child(fork_and_begin, true, 1);
+}
+
+static void
+signals_are_as_before(void **state)
+{
+    sigset_t before, after;
+    (void)state;
+    assert_int_equal(sigprocmask(SIG_SETMASK, NULL, &before), 0);
+    watch();
+    assert_int_equal(sigprocmask(SIG_SETMASK, NULL, &after), 0);
+    for (int signal = 1; signal < 32; signal++)
+        assert_int_equal(sigismember(&before, signal), sigismember(&after, signal));
 }
 
 static void
@@ -121,11 +161,11 @@ a_host_that_clears_no_pages_leaves_the_handler(void **state)
 }
 
 static void
-without_a_page_the_handler_has_to_do(void **state)
+with_strict_system_calls_the_handler_has_to_do(void **state)
 {
     (void)state;
-    xa_os_init();
-    xa_fork_watch_init(0, count_child);
+    xa_options.strict_syscalls = true;
+    watch();
     xa_fork_watch_register();
     assert_in_child(fork, true, 1);
     assert_in_child(fork_bare, true, 0);
@@ -169,7 +209,8 @@ of_many_threads_of_a_child_one_handles_it_and_the_others_wait(void **state)
     static struct xa_child_result result;
     (void)state;
     xa_os_init();
-    xa_fork_watch_init(xa_os_map_anywhere(xa_os_facts.page_bytes), count_slowly);
+    xa_fork_watch_init(count_slowly);
+    xa_fork_watch_begin();
     xa_child_call(&result, 60, look_from_threads, NULL);
     xa_child_assert_success(&result);
 }
@@ -179,11 +220,13 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         XA_OS_FAKE_FRESH(nothing_is_noticed_before_the_watch_begins),
+        XA_OS_FAKE_FRESH(a_child_may_begin_a_watch_of_its_own),
+        XA_OS_FAKE_FRESH(signals_are_as_before),
         XA_OS_FAKE_FRESH(a_fork_is_handled_once),
         XA_OS_FAKE_FRESH(a_child_without_handlers_is_noticed_at_the_first_look),
         XA_OS_FAKE_FRESH(a_child_of_a_child_is_noticed_as_well),
         XA_OS_FAKE_FRESH(a_host_that_clears_no_pages_leaves_the_handler),
-        XA_OS_FAKE_FRESH(without_a_page_the_handler_has_to_do),
+        XA_OS_FAKE_FRESH(with_strict_system_calls_the_handler_has_to_do),
         XA_OS_FAKE_FRESH(of_many_threads_of_a_child_one_handles_it_and_the_others_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -334,6 +334,38 @@ a_thread_that_sleeps_is_known_by_its_signals(void **state)
 }
 
 static void
+look_at_the_main_thread(unsigned index, void *argument)
+{
+    bool *sleeps = argument;
+    (void)index;
+    *sleeps = falls_asleep(XA_OS_MAIN_THREAD);
+}
+
+static int
+be_alone_and_then_watched(void *argument)
+{
+    struct xa_threads team;
+    bool sleeps = false;
+    (void)argument;
+    XA_CHILD_CHECK(xa_os_thread_number() == XA_OS_MAIN_THREAD);
+    XA_CHILD_CHECK(xa_threads_start(&team, 1, look_at_the_main_thread, &sleeps));
+    XA_CHILD_CHECK(xa_threads_join(&team, SECONDS));
+    XA_CHILD_CHECK(sleeps);
+    return 0;
+}
+
+static void
+a_thread_that_is_alone_is_the_main_one(void **state)
+{
+    (void)state;
+    if (!host_tells_of_threads())
+        skip();
+    xa_child_call(&result, SECONDS, be_alone_and_then_watched, NULL);
+    xa_child_assert_success(&result);
+    errno = ODD_ERRNO;
+}
+
+static void
 run_until_told(unsigned index, void *argument)
 {
     (void)index;
@@ -628,6 +660,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* First: once there have been threads, libc no longer says so. */
+        cmocka_unit_test_setup_teardown(a_thread_that_is_alone_is_the_main_one, begin, end),
         cmocka_unit_test_setup_teardown(the_facts_are_those_of_the_host, begin, end),
         cmocka_unit_test_setup_teardown(memory_is_mapped_exactly_there_and_zero, begin, end),
         cmocka_unit_test_setup_teardown(

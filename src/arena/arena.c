@@ -24,6 +24,7 @@
 #include "arena/arena.h"
 
 #include "arena/slab.h"
+#include "arena/slab_purge.h"
 #include "base/assert.h"
 #include "extent/metadata.h"
 #include "os/os.h"
@@ -181,9 +182,9 @@ xa_arena_take(struct xa_arena *arena, unsigned size_class, void **objects, unsig
     return taken;
 }
 
-/* Empty slabs go back to the page heap they came from. */
-static void
-release(struct xa_arena *arena, const struct xa_bin_released *released, unsigned size_class)
+void
+xa_arena_release(
+    struct xa_arena *arena, const struct xa_bin_released *released, unsigned size_class)
 {
     unsigned granules = xa_size_class_table[size_class].granules;
     for (unsigned i = 0; i < released->count; i++) {
@@ -222,7 +223,7 @@ xa_arena_return(
         done += xa_bin_return(bin, objects + done, count - done, &released);
         xa_lock_unlock(&bin->lock);
         if (released.count > 0)
-            release(arena, &released, size_class);
+            xa_arena_release(arena, &released, size_class);
     }
     return done;
 }
@@ -369,7 +370,7 @@ release_kept(struct xa_arena *arena, unsigned size_class)
     xa_bin_release_kept(bin, &released);
     xa_lock_unlock(&bin->lock);
     if (released.count > 0)
-        release(arena, &released, size_class);
+        xa_arena_release(arena, &released, size_class);
 }
 
 /* True if the bin's depot and reserve are empty. */
@@ -440,6 +441,8 @@ xa_arena_trim_until(size_t keep_bytes, uint64_t deadline_ms)
         if (keep_bytes == 0)
             xa_page_purge_close_empty(&arena->heap);
     }
+    if (keep_bytes == 0)
+        total += xa_slab_purge_all(deadline_ms);
     return total;
 }
 

@@ -47,6 +47,10 @@ XA_MUST_USE unsigned xa_arena_take(
 unsigned xa_arena_return(
     unsigned size_class, void **objects, unsigned count, enum xa_arena_patience patience);
 
+/* Give empty slabs of a class back to the page heap. */
+void xa_arena_release(
+    struct xa_arena *arena, const struct xa_bin_released *released, unsigned size_class);
+
 /* End the process with a message if `object` cannot be a live one of the class. */
 void xa_arena_check(unsigned size_class, const void *object);
 

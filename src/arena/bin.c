@@ -8,6 +8,8 @@
  * An empty slab leaves the bin, unless the bin has no other slab with free slots:
  * then the next take would only ask for the same pages again.
  *
+ * A slab that is being purged (slab_purge.c) is aside, on no list, but for frees.
+ *
  * The bin also keeps a reserve of whole magazines: what overflowed from its depot.
  * A thread whose cache ran dry is given one of these before slabs are asked.
  *
@@ -23,6 +25,8 @@
 #include "arena/slab.h"
 #include "base/assert.h"
 #include "os/message.h"
+
+enum { ASIDE = XA_BIN_LISTS }; /* instead of a list */
 
 void
 xa_bin_init(struct xa_bin *bin, uint16_t arena, unsigned size_class)
@@ -156,12 +160,37 @@ move_up(
     if (free_before == 0) {
         insert(bin, granule);
     } else if (list_for(bin, slab->free_slots) != slab->list) {
+        if (XA_UNLIKELY(slab->list == ASIDE))
+            return;
         remove_from_list(bin, granule);
         insert(bin, granule);
     }
     if (slab->free_slots == xa_size_class_table[bin->size_class].slots &&
         !is_only_one(bin, granule))
         let_go(bin, granule, released);
+}
+
+bool
+xa_bin_has_listed(const struct xa_bin *bin, uint32_t granule)
+{
+    const struct xa_slab *slab = slab_at(granule);
+    /* With all free it is about to join the bin, has just left it, or is kept. */
+    return slab->free_slots != 0 &&
+        slab->free_slots != xa_size_class_table[bin->size_class].slots && slab->list != ASIDE &&
+        slab->generation == bin->generation;
+}
+
+void
+xa_bin_set_aside(struct xa_bin *bin, uint32_t granule)
+{
+    remove_from_list(bin, granule);
+    slab_at(granule)->list = ASIDE;
+}
+
+void
+xa_bin_put_back(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
+{
+    move_up(bin, granule, 0, released);
 }
 
 static XA_NORETURN XA_COLD void

@@ -74,6 +74,16 @@ unsigned xa_bin_return(struct xa_bin *bin, void **objects, unsigned count,
 void xa_bin_release_kept(struct xa_bin *bin, struct xa_bin_released *released)
     XA_REQUIRES(bin->lock);
 
+/* True if some of the slab's slots are free, and not all: then it is on a list, unless aside. */
+bool xa_bin_has_listed(const struct xa_bin *bin, uint32_t granule) XA_REQUIRES(bin->lock);
+
+/* Put a listed slab aside, so that nobody takes from it.  Its objects may be freed meanwhile. */
+void xa_bin_set_aside(struct xa_bin *bin, uint32_t granule) XA_REQUIRES(bin->lock);
+
+/* The slab is as it was again; one that has become empty may be added to `released`. */
+void xa_bin_put_back(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
+    XA_REQUIRES(bin->lock);
+
 /* A magazine from the reserve, which takes the depot's stack over when empty; or NULL. */
 struct xa_magazine *xa_bin_take_magazine(struct xa_bin *bin) XA_REQUIRES(bin->lock);
 

@@ -5,8 +5,9 @@
 
 #include "base/assert.h"
 #include "extent/metadata.h"
+#include "os/os.h"
 
-enum { INLINE_SLOTS = 64 * XA_SLAB_INLINE_WORDS };
+enum { INLINE_SLOTS = 64 * XA_SLAB_INLINE_WORDS, PARTS_MAX = 64 };
 
 static unsigned
 word_count(unsigned slots)
@@ -26,6 +27,80 @@ words_of(struct xa_extent *record)
     struct xa_slab *slab = &record->as.slab;
     return is_far(&xa_size_class_table[record->size_class]) ? slab->free.far_words
                                                             : slab->free.words;
+}
+
+_Atomic size_t xa_slab_purged_bytes;
+
+size_t
+xa_slab_part_bytes(const struct xa_extent *record)
+{
+    size_t page = xa_os_facts.page_bytes;
+    size_t least = (size_t)record->granules * XA_GRANULE_BYTES / PARTS_MAX;
+    return least <= page ? page : (size_t)xa_bits_ceil_power(least);
+}
+
+static void
+set_purged(struct xa_extent *record, uint64_t parts)
+{
+    unsigned before = xa_bits_count(record->as.slab.purged);
+    size_t more = (size_t)xa_bits_count(parts) - before;
+    record->as.slab.purged = parts;
+    /* A figure for people, ordered with nothing. */
+    atomic_fetch_add_explicit(
+        &xa_slab_purged_bytes, more * xa_slab_part_bytes(record), memory_order_relaxed);
+}
+
+void
+xa_slab_note_purged(uint32_t granule, uint64_t parts)
+{
+    struct xa_extent *record = xa_page_map_record(granule);
+    set_purged(record, record->as.slab.purged | parts);
+}
+
+/* True if all slots from `first` to `last` are free. */
+static bool
+are_free(const uint64_t *words, size_t first, size_t last)
+{
+    for (size_t i = first / 64; i <= last / 64; i++) {
+        unsigned from = i == first / 64 ? (unsigned)(first % 64) : 0;
+        unsigned to = i == last / 64 ? (unsigned)(last % 64) + 1 : 64;
+        uint64_t mask = xa_bits_range(from, to);
+        if ((words[i] & mask) != mask)
+            return false;
+    }
+    return true;
+}
+
+uint64_t
+xa_slab_unused_parts(uint32_t granule)
+{
+    struct xa_extent *record = xa_page_map_record(granule);
+    const struct xa_size_class *class = &xa_size_class_table[record->size_class];
+    const struct xa_slab *slab = &record->as.slab;
+    size_t part = xa_slab_part_bytes(record), object = class->object_bytes;
+    /* Slots that cover a part are as long as it is, at least. */
+    if (slab->free_slots * object < part)
+        return 0;
+    size_t touched = slab->used_slots * object;
+    uint64_t parts = 0;
+    for (size_t start = 0; start < touched; start += part) {
+        size_t first = start / object, last = (start + part - 1) / object;
+        if (last >= class->slots)
+            last = class->slots - 1;
+        if (are_free(words_of(record), first, last))
+            parts |= UINT64_C(1) << (start / part);
+    }
+    return parts & ~slab->purged;
+}
+
+/* From the offset `first` to the end of slot `last` there may be something from now on. */
+static XA_COLD void
+note_taken(struct xa_extent *record, size_t first, size_t last)
+{
+    size_t part = xa_slab_part_bytes(record);
+    size_t end = (last + 1) * xa_size_class_table[record->size_class].object_bytes;
+    uint64_t parts = xa_bits_range((unsigned)(first / part), (unsigned)((end - 1) / part) + 1);
+    set_purged(record, record->as.slab.purged & ~parts);
 }
 
 bool
@@ -68,7 +143,9 @@ xa_slab_finish(uint32_t granule)
     if (is_far(class))
         xa_metadata_return(
             record->as.slab.free.far_words, word_count(class->slots) * sizeof(uint64_t));
-    record->kind = XA_EXTENT_NONE;
+    if (XA_UNLIKELY(record->as.slab.purged != 0))
+        set_purged(record, 0);
+    /* Its kind stays until the next use of the granule: a sweep may be looking at it. */
 }
 
 unsigned
@@ -98,6 +175,9 @@ xa_slab_take(uint32_t granule, void **objects, unsigned count)
         words[i] = word;
     }
     record->as.slab.free_slots = (uint16_t)(record->as.slab.free_slots - taken);
+    record->as.slab.rests = 0;
+    if (XA_UNLIKELY(record->as.slab.purged != 0) && taken > 0)
+        note_taken(record, (uintptr_t)objects[0] - start, slot);
     if (taken > 0 && slot >= record->as.slab.used_slots)
         record->as.slab.used_slots = (uint16_t)(slot + 1);
     return taken;

@@ -154,6 +154,7 @@ put_breakdown(struct report *report)
     put_bytes(report, "cached", s->cached, "free objects on their way between threads");
     put_bytes(report, "  in threads", s->thread_cached, "those in the caches of threads");
     put_bytes(report, "free slots", s->free_slots, "in slabs");
+    put_bytes(report, "  without memory", s->slab_purged, "whole pages of them, given back");
     put_bytes(report, "slab tails", s->tails, "too short for another object");
     put_count(report, "threads", s->threads, "that have a cache");
     put_count(report, "live objects", s->live_objects, "small, large and huge");

@@ -3,6 +3,7 @@
  */
 #include "control/statistics.h"
 
+#include "arena/slab.h"
 #include "extent/metadata.h"
 #include "os/os.h"
 #include "os/smaps.h"
@@ -118,6 +119,7 @@ sum_up_classes(struct xa_statistics *s)
         s->lost += load(&class->totals.lost_objects) * row->object_bytes;
         rounded += rounding(class, row->object_bytes);
     }
+    s->slab_purged = load(&xa_slab_purged_bytes);
     s->internal_fragmentation = permille(rounded, s->small);
 }
 

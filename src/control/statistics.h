@@ -38,6 +38,7 @@ struct xa_statistics {
     size_t thread_cached; /* those in thread caches */
     size_t stocked;       /* of these, large objects */
     size_t free_slots;    /* in slabs, in no cache */
+    size_t slab_purged;   /* of them, in pages that were given back */
     size_t tails;         /* ends of slabs that are no slot */
     size_t lost;          /* objects set aside by forks */
     /* Permille. */

@@ -52,10 +52,12 @@ struct xa_slab {
     uint16_t used_slots; /* [b] slots below this one have been given out some time */
     uint8_t list;        /* [b] which list of the bin, by how full it is */
     uint8_t generation;  /* [c] of the bin that made it */
+    uint8_t rests;       /* [b] sweeps that found it unchanged since a slot was taken */
     union {
         uint64_t words[XA_SLAB_INLINE_WORDS]; /* [b] a one for each free slot */
         uint64_t *far_words;                  /* the same, for slabs with more slots */
     } free;
+    uint64_t purged; /* [b] a one for each part without memory, all its slots being free */
 };
 
 struct xa_large {
@@ -84,7 +86,7 @@ enum xa_region_kind { XA_REGION_CHUNK, XA_REGION_HUGE, XA_REGION_KINDS };
 
 struct xa_region {
     uint8_t kind;           /* [c] enum xa_region_kind */
-    uint16_t arena;         /* [c] of a chunk */
+    _Atomic uint16_t arena; /* [a] of a chunk; constant while published */
     _Atomic uint32_t slot;  /* its first slot; constant while published */
     struct xa_region *next; /* [s] on the list of unused ones */
 };

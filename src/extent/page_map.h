@@ -134,9 +134,10 @@ xa_page_map_class(uintptr_t address)
 static inline void
 xa_page_map_set_class(size_t granule, size_t count, unsigned code)
 {
+    /* Release: a sweep that finds a slab's class finds its record. */
     for (size_t i = 0; i < count; i++)
         atomic_store_explicit(
-            &xa_page_map_classes()[granule + i], (uint8_t)code, memory_order_relaxed);
+            &xa_page_map_classes()[granule + i], (uint8_t)code, memory_order_release);
 }
 
 /*

@@ -212,7 +212,7 @@ open_chunk(struct xa_page_heap *heap, unsigned granules)
                 xa_window_return(slot, 1);
             break;
         }
-        chunk->region.arena = heap->arena;
+        atomic_store_explicit(&chunk->region.arena, heap->arena, memory_order_relaxed);
         chunk->region.slot = (uint32_t)slot;
         chunk->mapped_granules = 0;
         chunk->advice = XA_HUGE_PAGE_LEAVE;

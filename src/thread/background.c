@@ -25,6 +25,7 @@
 #include "thread/background.h"
 
 #include "arena/arena.h"
+#include "arena/slab_purge.h"
 #include "config/options.h"
 #include "os/fork_watch.h"
 #include "os/os.h"
@@ -214,6 +215,7 @@ run(void)
         bool is_cached = true;
         if (xa_os_now_ms() >= next_look) {
             bool is_idle = xa_arena_empty_idle();
+            is_idle &= !xa_slab_purge_sweep();
             (void)xa_cache_purge_run(XA_CACHE_PURGE_IDLE, &is_cached);
             is_cached |= !is_idle;
             next_look = xa_os_now_ms() + look_ms();

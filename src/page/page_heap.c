@@ -307,6 +307,9 @@ occupy(struct xa_page_heap *heap, const struct place *place, unsigned granules, 
     unsigned dirty = xa_bitmap_count(&chunk->dirty, place->first, granules);
     xa_bitmap_clear(&chunk->free, place->first, granules);
     xa_chunk_count(&heap->counters.active_bytes, granules);
+    size_t active = xa_page_heap_counter(&heap->counters.active_bytes);
+    if (active > xa_page_heap_counter(&heap->peak_bytes))
+        atomic_store_explicit(&heap->peak_bytes, active, memory_order_relaxed);
     unsigned muzzy = 0;
     if (XA_UNLIKELY(xa_page_heap_counter(&heap->counters.muzzy_bytes) != 0))
         muzzy = recall(heap, chunk, place->first, granules);

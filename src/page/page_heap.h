@@ -37,7 +37,8 @@ struct xa_page_heap {
     struct xa_max_tree free_runs;  /* at least the longest run of free granules */
     struct xa_max_tree rooms;      /* free granules at the mapped end, and unmapped ones behind */
     struct xa_page_heap_aging dirty_aging;
-    _Atomic uint32_t ticks; /* [a] calls of xa_page_purge_tick(), near enough */
+    _Atomic uint32_t ticks;    /* [a] calls of xa_page_purge_tick(), near enough */
+    _Atomic size_t peak_bytes; /* [p] the most that was active lately; read by anybody */
     struct xa_heap_counters counters;
     uint8_t first_nodes[XA_PAGE_HEAP_TREES][XA_PAGE_HEAP_NODES_MIN]; /* [p] the trees' at first */
     struct xa_page_heap_aging muzzy_aging; /* last: most processes never touch it */

@@ -36,9 +36,13 @@ enum {
     OVER_LIMIT_BYTES = 256 * 1024, /* what frees may leave dirty beyond the soft limit */
     TICKS_PER_LOOK = 8,
     PURGER_BEHIND = 2, /* times the bound, before others help the purger */
-    /* Without an option: dirty memory is bounded by this and a quarter of the live heap. */
+    /*
+     * Without an option: dirty memory is bounded by this and what has been active lately, or,
+     * where it has no age, by this and a quarter of what is active.
+     */
     DIRTY_MAX_AUTO_BYTES = 64 * 1024 * 1024,
     DIRTY_MAX_AUTO_FRACTION = 4,
+    PEAK_PART = 16,
 };
 
 _Atomic size_t xa_page_purge_dirty_max_bytes;
@@ -423,8 +427,30 @@ dirty_bound(const struct xa_page_heap *heap)
     size_t wanted = atomic_load_explicit(&xa_page_purge_dirty_max_bytes, memory_order_relaxed);
     if (wanted != 0)
         return wanted;
+    /* What is freed in the midst of a burst is wanted again in it; age sees to the rest. */
+    if (xa_options.dirty_decay_ms >= 0)
+        return DIRTY_MAX_AUTO_BYTES + xa_page_heap_counter(&heap->peak_bytes);
     return DIRTY_MAX_AUTO_BYTES +
         xa_page_heap_counter(&heap->counters.active_bytes) / DIRTY_MAX_AUTO_FRACTION;
+}
+
+/* What was active lately counts less with every epoch: an eighth is left after a decay time. */
+static void
+lower_peak(struct xa_page_heap *heap, uint64_t epochs) XA_REQUIRES(heap->lock)
+{
+    size_t active = xa_page_heap_counter(&heap->counters.active_bytes);
+    size_t excess = xa_page_heap_counter(&heap->peak_bytes) - active;
+    for (uint64_t i = 0; i < epochs && excess > 0; i++)
+        excess -= excess / PEAK_PART + 1;
+    atomic_store_explicit(&heap->peak_bytes, active + excess, memory_order_relaxed);
+}
+
+/* Epochs of the decay that began since a time. */
+static uint64_t
+epochs_since(const struct xa_decay *decay, uint64_t start_ms)
+{
+    uint64_t epoch_ms = decay->time_ms > 0 ? (uint64_t)decay->time_ms / XA_DECAY_EPOCHS : 0;
+    return (decay->epoch_start_ms - start_ms) / (epoch_ms != 0 ? epoch_ms : 1);
 }
 
 /* How many of `bytes` may be kept, going by their age; all of them if it is too early to look. */
@@ -440,7 +466,10 @@ limit_by_age(struct xa_page_heap *heap, struct xa_page_heap_aging *aging, int64_
     if (aging->decay.time_ms != time_ms)
         xa_decay_init(&aging->decay, time_ms, now_ms);
     atomic_store_explicit(&aging->time_ms, time_ms, memory_order_relaxed);
+    uint64_t start_ms = aging->decay.epoch_start_ms;
     size_t limit = xa_decay_limit(&aging->decay, now_ms, bytes);
+    if (aging == &heap->dirty_aging)
+        lower_peak(heap, epochs_since(&aging->decay, start_ms));
     atomic_store_explicit(
         &aging->deadline_ms, xa_decay_deadline_ms(&aging->decay), memory_order_relaxed);
     xa_lock_unlock(&heap->lock);

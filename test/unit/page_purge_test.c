@@ -258,6 +258,37 @@ dirty_memory_is_bounded_whatever_the_clock_says(void **state)
     assert_true(xa_page_heap_counter(&xa_heap.counters.dirty_bytes) > (60u << 20));
 }
 
+static void
+what_was_live_lately_may_stay_dirty(void **state)
+{
+    enum { RUNS = 100 };
+    uint32_t runs[RUNS];
+    size_t all = (size_t)RUNS * XA_RUN_MAX_GRANULES * GRANULE;
+    (void)state;
+    xa_os_fake_set_clock(5000);
+    xa_heap_begin(1000);
+    for (int i = 0; i < RUNS; i++)
+        runs[i] = xa_heap_take(XA_RUN_MAX_GRANULES);
+    assert_int_equal(xa_page_heap_counter(&xa_heap.peak_bytes), all);
+    for (int i = 0; i < RUNS; i++) {
+        xa_heap_give(runs[i], XA_RUN_MAX_GRANULES, XA_RUN_MAX_GRANULES);
+        xa_page_purge_tick(&xa_heap);
+    }
+    /* Hardly anything is old, and there is no more than there was. */
+    assert_in_range(xa_page_heap_counter(&xa_heap.counters.dirty_bytes), all - GRANULE, all);
+    assert_int_equal(xa_page_heap_counter(&xa_heap.peak_bytes), all);
+    /* After a decay time neither is left, but for a part of the peak. */
+    xa_os_fake_set_clock(6100);
+    xa_page_purge_decay(&xa_heap, xa_os_now_ms());
+    xa_os_fake_set_clock(7200);
+    xa_page_purge_decay(&xa_heap, xa_os_now_ms());
+    assert_int_equal(xa_page_heap_counter(&xa_heap.counters.dirty_bytes), 0);
+    assert_in_range(xa_page_heap_counter(&xa_heap.peak_bytes), 0, all / 4);
+    xa_os_fake_set_clock(60000);
+    xa_page_purge_decay(&xa_heap, xa_os_now_ms());
+    assert_int_equal(xa_page_heap_counter(&xa_heap.peak_bytes), 0);
+}
+
 /* ---- With muzzy_decay_ms ---- */
 
 static void
@@ -586,6 +617,7 @@ main(void)
         XA_OS_FAKE_FRESH(free_chunks_without_memory_are_closed),
         XA_OS_FAKE_FRESH(never_is_never),
         XA_OS_FAKE_FRESH(dirty_memory_is_bounded_whatever_the_clock_says),
+        XA_OS_FAKE_FRESH(what_was_live_lately_may_stay_dirty),
         XA_OS_FAKE_FRESH(muzzy_granules_decay_after_dirty_ones),
         XA_OS_FAKE_FRESH(without_the_option_nothing_is_muzzy),
         XA_OS_FAKE_FRESH(strict_syscalls_have_no_muzzy_stage),

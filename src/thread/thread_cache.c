@@ -24,6 +24,8 @@
  */
 #include "thread/thread_cache.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "page/page_purge.h"
 #include "thread/large_stock.h"
@@ -261,6 +263,27 @@ adopt_orphan(void)
     xa_thread_state_return(orphan);
 }
 
+/*
+ * Single free slots of a slab are neighbours of objects that other threads have.  The first
+ * object of a magazine is the one that a thread may use for long, so it should be one whose
+ * cache line is the thread's own: what comes before the first whole line goes to the end.
+ */
+static void
+put_loners_last(void **objects, unsigned count, size_t object_bytes)
+{
+    enum { LINE_BYTES = 64, LONERS_MAX = 8 };
+    void *loners[LONERS_MAX];
+    unsigned in_line = (unsigned)(LINE_BYTES / object_bytes), first = 0;
+    for (unsigned i = 1; i < count && i - first < in_line && first <= LONERS_MAX; i++)
+        if ((uintptr_t)objects[i] != (uintptr_t)objects[i - 1] + object_bytes)
+            first = i;
+    if (first == 0 || first > LONERS_MAX || count - first < in_line)
+        return;
+    memcpy(loners, objects, first * sizeof *loners);
+    memmove(objects, objects + first, (count - first) * sizeof *objects);
+    memcpy(objects + count - first, loners, first * sizeof *loners);
+}
+
 /* Objects straight from slabs into an empty magazine, and one out of it. */
 static void *
 fill_magazine(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *magazine)
@@ -272,6 +295,7 @@ fill_magazine(struct xa_thread_state *state, unsigned size_class, struct xa_maga
         put_empty(state, magazine);
         return NULL;
     }
+    put_loners_last(magazine->slots, count, xa_size_class_table[size_class].object_bytes);
     /* Where memory ran short: objects stand at a magazine's end. */
     for (unsigned i = count; count < capacity && i > 0; i--)
         *(end - count + i - 1) = magazine->slots[i - 1];

@@ -276,7 +276,7 @@ what_was_live_lately_may_stay_dirty(void **state)
     }
     /* Hardly anything is old, and there is no more than there was. */
     assert_in_range(xa_page_heap_counter(&xa_heap.counters.dirty_bytes), all - GRANULE, all);
-    assert_int_equal(xa_page_heap_counter(&xa_heap.peak_bytes), all);
+    assert_in_range(xa_page_heap_counter(&xa_heap.peak_bytes), all / 16 * 15, all);
     /* After a decay time neither is left, but for a part of the peak. */
     xa_os_fake_set_clock(6100);
     xa_page_purge_decay(&xa_heap, xa_os_now_ms());

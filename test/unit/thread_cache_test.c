@@ -141,6 +141,35 @@ a_class_starts_slowly(void **state)
 }
 
 static void
+what_is_handed_out_first_has_a_cache_line_of_its_own(void **state)
+{
+    enum { SMALLEST = 1, LINE_BYTES = 64, SINGLES = 3 };
+    (void)state;
+    struct xa_thread_state *self = begin(1);
+    void *objects[XA_MAGAZINE_OBJECTS_MAX], *others[LINE_BYTES];
+    unsigned count = xa_arena_take(self->arena, SMALLEST, others, LINE_BYTES);
+    assert_int_equal(count, LINE_BYTES);
+    /* Others keep two of three objects; the rest of the slab was never used. */
+    for (unsigned i = 0; i < SINGLES * 3; i += 3)
+        assert_int_equal(xa_arena_return(SMALLEST, &others[i], 1, XA_ARENA_WAIT), 1);
+    self->steps[SMALLEST] = 6;
+    for (unsigned i = 0; i < 8; i++) {
+        objects[i] = pop(self, SMALLEST);
+        for (unsigned j = 0; j < SINGLES * 3; j++)
+            assert_int_not_equal(
+                (uintptr_t)objects[i] / LINE_BYTES, (uintptr_t)others[j] / LINE_BYTES);
+    }
+    /* The singles come in their turn. */
+    unsigned singles = 0;
+    for (unsigned i = 0; i < XA_MAGAZINE_OBJECTS_MAX; i++) {
+        void *object = pop(self, SMALLEST);
+        for (unsigned j = 0; j < SINGLES * 3; j += 3)
+            singles += object == others[j];
+    }
+    assert_int_equal(singles, SINGLES);
+}
+
+static void
 a_cache_is_bounded_by_number_and_bytes(void **state)
 {
     static void *objects[OUT_MAX];
@@ -357,6 +386,8 @@ a_child_adopts_the_caches_of_threads_that_are_gone(void **state)
     (void)state;
     struct xa_thread_state *own = begin(1), *gone = new_thread();
     traffic(gone, &shadow, &numbers, CLASS, 5000);
+    /* Its cache may just have run dry. */
+    push(gone, CLASS, pop(gone, CLASS));
     size_t left = waiting(CLASS);
     assert_true(xa_thread_state_objects(gone, CLASS) > 0);
     xa_thread_state_self = own;
@@ -503,6 +534,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         XA_OS_FAKE_FRESH(what_is_pushed_last_is_popped_first),
         XA_OS_FAKE_FRESH(a_class_starts_slowly),
+        XA_OS_FAKE_FRESH(what_is_handed_out_first_has_a_cache_line_of_its_own),
         XA_OS_FAKE_FRESH(a_cache_is_bounded_by_number_and_bytes),
         XA_OS_FAKE_FRESH(all_caches_together_keep_to_a_budget),
         XA_OS_FAKE_FRESH(without_a_budget_caches_stay_at_their_first_step),

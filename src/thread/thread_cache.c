@@ -267,6 +267,7 @@ adopt_orphan(void)
  * Single free slots of a slab are neighbours of objects that other threads have.  The first
  * object of a magazine is the one that a thread may use for long, so it should be one whose
  * cache line is the thread's own: what comes before the first whole line goes to the end.
+ * A thread that is alone need not care.
  */
 static void
 put_loners_last(void **objects, unsigned count, size_t object_bytes)
@@ -295,7 +296,8 @@ fill_magazine(struct xa_thread_state *state, unsigned size_class, struct xa_maga
         put_empty(state, magazine);
         return NULL;
     }
-    put_loners_last(magazine->slots, count, xa_size_class_table[size_class].object_bytes);
+    if (!state->is_first)
+        put_loners_last(magazine->slots, count, xa_size_class_table[size_class].object_bytes);
     /* Where memory ran short: objects stand at a magazine's end. */
     for (unsigned i = count; count < capacity && i > 0; i--)
         *(end - count + i - 1) = magazine->slots[i - 1];

@@ -33,6 +33,8 @@
 
 enum { JUNK_NEW = 0xa5 };
 
+void (*_Atomic xa_allocate_note)(size_t bytes);
+
 enum zeroing { AS_IT_IS, ZEROED };
 
 struct request {
@@ -126,6 +128,18 @@ fill(void *object, const struct request *request, bool is_zeroed)
         memset(object, JUNK_NEW, xa_release_usable_bytes(object, "malloc"));
 }
 
+/* A slow path for small objects filled the cache: what is there will go out without another one. */
+static XA_COLD void
+note(struct xa_thread_state *state, const struct request *request, void (*tell)(size_t bytes))
+{
+    unsigned size_class = xa_size_class_of_aligned(request->size, request->alignment);
+    size_t bytes = request->size;
+    if (size_class != XA_CLASS_NONE && state != NULL)
+        bytes = (1 + xa_thread_state_objects(state, size_class)) *
+            xa_size_class_table[size_class].object_bytes;
+    tell(bytes);
+}
+
 static void *
 allocate(const struct request *request)
 {
@@ -141,6 +155,10 @@ allocate(const struct request *request)
     xa_start_leave(state);
     if (xa_limit_has_news())
         xa_allocate_answer_limit();
+    /* Set once, before there is more than one thread as a rule; it tells of nothing else. */
+    void (*tell)(size_t bytes) = atomic_load_explicit(&xa_allocate_note, memory_order_relaxed);
+    if (XA_UNLIKELY(tell != NULL))
+        note(state, request, tell);
     if (XA_UNLIKELY(object == NULL))
         fail(request);
     else if (request->zeroing == ZEROED || xa_start_cached_class_max == 0)

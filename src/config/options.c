@@ -99,7 +99,8 @@ load(const struct xa_options *options, const struct xa_option_row *row)
     switch (row->type) {
     case XA_OPTION_TYPE_flag: return *(const xa_option_flag *)field;
     case XA_OPTION_TYPE_count: return *(const xa_option_count *)field;
-    case XA_OPTION_TYPE_bytes: return (int64_t)(*(const xa_option_bytes *)field);
+    /* One takes -1, and none more than PTRDIFF_MAX. */
+    case XA_OPTION_TYPE_bytes: return (ptrdiff_t)(*(const xa_option_bytes *)field);
     case XA_OPTION_TYPE_ms: return *(const xa_option_ms *)field;
     case XA_OPTION_TYPE_choice: return *(const xa_option_choice *)field;
     case XA_OPTION_TYPE_signal: return *(const xa_option_signal *)field;

@@ -474,15 +474,17 @@ files_are_made_private_appended_to_and_read(void **state)
     make_path(path, sizeof path);
     errno = ODD_ERRNO;
     assert_int_equal(xa_os_read_file(path, text, sizeof text), -1);
-    assert_true(xa_os_append_file(path, "hello ", 6));
-    assert_true(xa_os_append_file(path, "world, and more", 15));
+    assert_false(xa_os_append_file(path, XA_OS_FILE_EXISTING, "x", 1));
+    assert_true(xa_os_append_file(path, XA_OS_FILE_NEW, "hello ", 6));
+    assert_true(xa_os_append_file(path, XA_OS_FILE_EXISTING, "world, and more", 15));
+    assert_false(xa_os_append_file(path, XA_OS_FILE_NEW, "x", 1));
     assert_int_equal(xa_os_read_file(path, text, sizeof text), 16);
     assert_memory_equal(text, "hello world, and", 16);
     assert_int_equal(xa_os_read_file(path, text, 5), 5);
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
     assert_int_equal(about.st_size, 21);
-    assert_false(xa_os_append_file("/no/such/directory/file", "x", 1));
+    assert_false(xa_os_append_file("/no/such/directory/file", XA_OS_FILE_NEW, "x", 1));
     assert_int_equal(xa_os_read_file("/", text, sizeof text), -1);
     assert_int_equal(xa_os_read_file("/dev/null", text, sizeof text), 0);
     unlink(path);
@@ -498,7 +500,8 @@ a_symbolic_link_is_not_written_through(void **state)
     unlink(link);
     assert_int_equal(symlink(path, link), 0);
     errno = ODD_ERRNO;
-    assert_false(xa_os_append_file(link, "x", 1));
+    assert_false(xa_os_append_file(link, XA_OS_FILE_NEW, "x", 1));
+    assert_false(xa_os_append_file(link, XA_OS_FILE_EXISTING, "x", 1));
     assert_int_equal(xa_os_read_file(path, text, sizeof text), -1);
     unlink(link);
 }

@@ -255,7 +255,7 @@ put_text_figure(struct xa_emitter *e, const struct xa_figure *figure, size_t val
 static const char *
 unit_of(const struct xa_figure *figure)
 {
-    return figure->unit == XA_FIGURE_BYTES ? "bytes"
+    return figure->unit == XA_FIGURE_BYTES   ? "bytes"
         : figure->unit == XA_FIGURE_PERMILLE ? "ratio"
                                              : "";
 }
@@ -419,8 +419,8 @@ put_text_head(struct xa_emitter *e, const struct xa_emitter_table *table)
 }
 
 static void
-put_text_row(struct xa_emitter *e, const struct xa_emitter_table *table,
-    const struct xa_emitter_row *row)
+put_text_row(
+    struct xa_emitter *e, const struct xa_emitter_table *table, const struct xa_emitter_row *row)
 {
     xa_text_put_padded(&e->text, row->name, table->name_width, XA_TEXT_RIGHT);
     for (size_t i = 0; i < table->count; i++)
@@ -430,8 +430,8 @@ put_text_row(struct xa_emitter *e, const struct xa_emitter_table *table,
 }
 
 static void
-put_json_row(struct xa_emitter *e, const struct xa_emitter_table *table,
-    const struct xa_emitter_row *row)
+put_json_row(
+    struct xa_emitter *e, const struct xa_emitter_table *table, const struct xa_emitter_row *row)
 {
     xa_emitter_open_row(e);
     put_key(e, table->label);

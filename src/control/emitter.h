@@ -45,9 +45,9 @@ struct xa_emitter {
     xa_message_writer *writer;
     void *context;
     enum xa_emitter_form form;
-    unsigned depth;    /* JSON: groups that are open */
-    bool needs_comma;  /* JSON: something stands before in this group */
-    bool is_in_row;    /* JSON: all on one line */
+    unsigned depth;   /* JSON: groups that are open */
+    bool needs_comma; /* JSON: something stands before in this group */
+    bool is_in_row;   /* JSON: all on one line */
 };
 
 /* Begin; `buffer` has XA_EMITTER_BUFFER_BYTES. */

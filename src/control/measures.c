@@ -73,9 +73,8 @@ xa_measures_find(struct xa_measures *measures, const struct xa_statistics *s)
                 .bytes = has_resident(s) ? class->free_resident : class->free_bytes},
             least);
         consider(measures,
-            (struct xa_measure){.kind = XA_MEASURE_ROUNDING,
-                .size_class = (uint8_t)c,
-                .bytes = class->rounding},
+            (struct xa_measure){
+                .kind = XA_MEASURE_ROUNDING, .size_class = (uint8_t)c, .bytes = class->rounding},
             least);
     }
 }
@@ -83,10 +82,10 @@ xa_measures_find(struct xa_measures *measures, const struct xa_statistics *s)
 const char *
 xa_measures_name(const struct xa_measure *measure)
 {
-    return measure->kind == XA_MEASURE_TRIM     ? "trim"
-        : measure->kind == XA_MEASURE_CACHES    ? "caches"
-        : measure->kind == XA_MEASURE_FREE      ? "free_slots"
-                                                : "rounding";
+    return measure->kind == XA_MEASURE_TRIM  ? "trim"
+        : measure->kind == XA_MEASURE_CACHES ? "caches"
+        : measure->kind == XA_MEASURE_FREE   ? "free_slots"
+                                             : "rounding";
 }
 
 static void
@@ -100,7 +99,7 @@ put_trim(struct xa_text *text)
 static void
 put_caches(struct xa_text *text)
 {
-    xa_text_put_string(text, "caches: malloc_trim(0) empties those of idle threads; bound: ");
+    xa_text_put_string(text, "caches: malloc_trim(0) empties idle threads'; bound: ");
     xa_text_put_string(text, "tcache_total_max (");
     xa_text_put_size(text, xa_options.thread_caches_max_bytes);
     xa_text_put_char(text, ')');
@@ -121,7 +120,8 @@ put_free(struct xa_text *text, const struct xa_statistics *s, unsigned size_clas
     const struct xa_size_class *row = &xa_size_class_table[size_class];
     size_t slots = class->slabs * row->slots;
     put_class(text, size_class);
-    xa_text_put_percent(text, slots == 0 ? 0 : class->free_bytes / row->object_bytes * 1000 / slots);
+    xa_text_put_percent(
+        text, slots == 0 ? 0 : class->free_bytes / row->object_bytes * 1000 / slots);
     xa_text_put_string(text, " of its slots are free between others: fragmentation, no remedy");
 }
 

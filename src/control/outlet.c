@@ -43,8 +43,8 @@ complain(const struct file *file)
     xa_text_init(&line, buffer, sizeof buffer);
     xa_text_put_string(&line, "option \"stats_file\": cannot make ");
     xa_text_put_quoted(&line, file->path, xa_text_string_length(file->path), PATH_BYTES);
-    xa_text_put_string(&line,
-        ": statistics follow here. Name a place where the program may make a new file.");
+    xa_text_put_string(
+        &line, ": statistics follow here. Name a place where the program may make a new file.");
     xa_message_pointer(NULL, NULL, buffer);
 }
 

@@ -150,8 +150,8 @@ put_free_classes(struct report *report)
         xa_text_put_string(&text, "  class ");
         xa_text_put_unsigned(&text, object_bytes);
         xa_text_init(&text, help, sizeof help);
-        xa_text_put_percent(&text,
-            slots == 0 ? 0 : s->classes[c].free_bytes / object_bytes * 1000 / slots);
+        xa_text_put_percent(
+            &text, slots == 0 ? 0 : s->classes[c].free_bytes / object_bytes * 1000 / slots);
         xa_text_put_string(&text, " of its slots");
         put_place(report, label, s->classes[c].free_bytes, s->classes[c].free_resident, help);
     }
@@ -171,8 +171,8 @@ put_text_places(struct report *report)
             &e->text, "in memory", PLACE_BYTES_WIDTH + PLACE_HUMAN_WIDTH, XA_TEXT_RIGHT);
     xa_emitter_end_line(e);
     for (unsigned i = 0; i < XA_PLACES; i++) {
-        put_place(report, place_names[i].label, places[i].bytes, places[i].resident,
-            place_names[i].help);
+        put_place(
+            report, place_names[i].label, places[i].bytes, places[i].resident, place_names[i].help);
         if (i == XA_PLACE_FREE_SLOTS)
             put_free_classes(report);
         all.bytes += places[i].bytes;
@@ -439,8 +439,8 @@ fill_arena(const void *context, size_t index, struct xa_emitter_row *row)
     const struct xa_heap_counters *heap = &arena->heap.counters;
     const size_t values[] = {atomic_load_explicit(&arena->threads, memory_order_relaxed),
         value_of(&heap->active_bytes), value_of(&heap->dirty_bytes), value_of(&heap->mapped_bytes),
-        value_of(&heap->large_objects), value_of(&heap->purged_bytes),
-        value_of(&heap->muzzy_bytes), value_of(&heap->slab_bytes), value_of(&heap->large_bytes)};
+        value_of(&heap->large_objects), value_of(&heap->purged_bytes), value_of(&heap->muzzy_bytes),
+        value_of(&heap->slab_bytes), value_of(&heap->large_bytes)};
     set_number(row, index);
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         row->values[i] = values[i];
@@ -594,8 +594,8 @@ take_set(void)
 }
 
 bool
-xa_report_write(const char *title, const struct xa_report_wish *wish, xa_message_writer *writer,
-    void *context)
+xa_report_write(
+    const char *title, const struct xa_report_wish *wish, xa_message_writer *writer, void *context)
 {
     struct set *set = take_set();
     if (set == NULL)

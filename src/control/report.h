@@ -40,7 +40,7 @@ struct xa_report_wish xa_report_parse(const char *letters);
  * many as can be at a time are being written at this moment, by other threads or by the code
  * that a signal interrupted; nothing is written then.  No lock, no allocation.
  */
-bool xa_report_write(const char *title, const struct xa_report_wish *wish,
-    xa_message_writer *writer, void *context);
+bool xa_report_write(
+    const char *title, const struct xa_report_wish *wish, xa_message_writer *writer, void *context);
 
 #endif

@@ -53,7 +53,8 @@ look_at_run(struct xa_residency *residency, const struct xa_extent *record, uint
         return granules;
     case XA_EXTENT_LARGE:
         asked = __atomic_load_n(&record->as.large.bytes, __ATOMIC_RELAXED);
-        residency->large_rounding += granules <= XA_CHUNK_GRANULES && asked < bytes ? bytes - asked : 0;
+        residency->large_rounding +=
+            granules <= XA_CHUNK_GRANULES && asked < bytes ? bytes - asked : 0;
         *kind = XA_RESIDENCY_LARGE;
         return granules;
     case XA_EXTENT_RETIRED: *kind = XA_RESIDENCY_STOCK; return granules;
@@ -90,8 +91,7 @@ note_free_run(
 }
 
 static void
-find_uses(
-    struct xa_residency *residency, const struct xa_chunk *chunk, struct chunk_uses *uses)
+find_uses(struct xa_residency *residency, const struct xa_chunk *chunk, struct chunk_uses *uses)
 {
     unsigned free_from = 0;
     for (unsigned i = 0, end; i < uses->mapped; i = end) {
@@ -164,21 +164,37 @@ measure_window(struct xa_residency *residency)
         xa_os_resident_bytes((uintptr_t)xa_page_map_classes(), limit);
 }
 
-static void
-measure_library(struct xa_residency *residency)
+/* The library's range; and the metadata in it, which may be none. */
+static bool
+find_library(uintptr_t *start, size_t *bytes, uintptr_t *metadata, size_t *metadata_bytes)
+{
+    *metadata_bytes = xa_metadata_static_range(metadata);
+    if (!xa_os_library_range(start, bytes))
+        return false;
+    if (*metadata < *start || *metadata - *start >= *bytes)
+        *metadata_bytes = 0;
+    return true;
+}
+
+size_t
+xa_residency_library_bytes(void)
 {
     uintptr_t start, metadata;
-    size_t bytes, metadata_bytes = xa_metadata_static_range(&metadata);
-    if (!xa_os_library_range(&start, &bytes))
-        return;
-    size_t present = xa_os_present_bytes(start, bytes);
-    if (metadata >= start && metadata - start < bytes) {
-        bytes -= metadata_bytes;
-        size_t counted = xa_os_present_bytes(metadata, metadata_bytes);
-        present -= counted < present ? counted : present;
-    }
-    residency->library_mapped = bytes;
-    residency->bytes[XA_RESIDENCY_LIBRARY] = present;
+    size_t bytes, metadata_bytes;
+    return find_library(&start, &bytes, &metadata, &metadata_bytes) ? bytes - metadata_bytes : 0;
+}
+
+static size_t
+measure_library(void)
+{
+    uintptr_t start, metadata;
+    size_t bytes, metadata_bytes;
+    if (!find_library(&start, &bytes, &metadata, &metadata_bytes))
+        return 0;
+    size_t present = xa_os_present_bytes(start, bytes), counted = 0;
+    if (metadata_bytes != 0)
+        counted = xa_os_present_bytes(metadata, metadata_bytes);
+    return present > counted ? present - counted : 0;
 }
 
 void
@@ -187,5 +203,5 @@ xa_residency_measure(struct xa_residency *residency)
     *residency = (struct xa_residency){.bytes = {0}};
     measure_window(residency);
     residency->bytes[XA_RESIDENCY_METADATA] += xa_metadata_resident_bytes();
-    measure_library(residency);
+    residency->bytes[XA_RESIDENCY_LIBRARY] = measure_library();
 }

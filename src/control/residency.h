@@ -31,9 +31,9 @@ struct xa_residency_runs {
 
 struct xa_residency {
     size_t bytes[XA_RESIDENCY_KINDS]; /* in memory; row 0 is not used */
-    size_t library_mapped;            /* what the library's kind could amount to */
     size_t large_rounding;            /* bytes of live runs and mappings beyond what was asked */
-    struct xa_residency_runs runs[XA_RESIDENCY_RUN_LENGTHS]; /* by the power of two of their length */
+    struct xa_residency_runs
+        runs[XA_RESIDENCY_RUN_LENGTHS]; /* by the power of two of their length */
 };
 
 /*
@@ -41,5 +41,8 @@ struct xa_residency {
  * granules may be counted as what they were or will be.
  */
 void xa_residency_measure(struct xa_residency *residency);
+
+/* What of the library's file is mapped, but for metadata; 0 if it is part of the program. */
+size_t xa_residency_library_bytes(void);
 
 #endif

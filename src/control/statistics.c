@@ -160,6 +160,7 @@ find_places(struct xa_statistics *s)
         rest = subtract(rest, bytes[i]);
     }
     s->places[XA_PLACE_RETAINED].bytes = rest;
+    s->places[XA_PLACE_LIBRARY].bytes = xa_residency_library_bytes();
 }
 
 static size_t
@@ -227,7 +228,6 @@ divide_resident(struct xa_statistics *s, const struct xa_residency *r)
     places[XA_PLACE_RETAINED].resident = r->bytes[XA_RESIDENCY_CLEAN];
     places[XA_PLACE_METADATA].resident = r->bytes[XA_RESIDENCY_METADATA];
     places[XA_PLACE_LIBRARY].resident = r->bytes[XA_RESIDENCY_LIBRARY];
-    places[XA_PLACE_LIBRARY].bytes = r->library_mapped;
     for (unsigned i = 0; i < XA_PLACES; i++)
         s->resident += i == XA_PLACE_LIBRARY ? 0 : places[i].resident;
     for (unsigned i = 0; i < XA_RESIDENCY_RUN_LENGTHS; i++)

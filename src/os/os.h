@@ -125,8 +125,7 @@ void xa_os_write_error(const char *text, size_t bytes);
  * even as a link.  False if it cannot be written.
  */
 enum xa_os_file { XA_OS_FILE_NEW, XA_OS_FILE_EXISTING };
-bool xa_os_append_file(
-    const char *path, enum xa_os_file which, const char *text, size_t bytes);
+bool xa_os_append_file(const char *path, enum xa_os_file which, const char *text, size_t bytes);
 
 /* The number of this process. */
 unsigned xa_os_process_id(void);

@@ -247,7 +247,8 @@ xa_os_present_bytes(uintptr_t address, size_t bytes)
 {
     uint64_t pages[64];
     size_t page = xa_os_facts.page_bytes, total = 0;
-    long file = call(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long file =
+        call(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
     if (is_error(file))
         return 0;
     long got = call(SYS_lseek, file, (long)(address / page * sizeof pages[0]), SEEK_SET, 0, 0, 0);

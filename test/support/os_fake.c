@@ -98,6 +98,7 @@ static struct {
     uint64_t signal_mask;
     unsigned asleep_number; /* 0: none */
     uint64_t asleep_mask;
+    uintptr_t library_start;
     size_t library_bytes; /* 0: part of the program */
     bool environment_is_ready;
     struct named environment[NAMES_MAX];
@@ -577,7 +578,7 @@ xa_os_resident_pages(uintptr_t address, size_t count, unsigned char *present)
 bool
 xa_os_library_range(uintptr_t *start, size_t *bytes)
 {
-    *start = (uintptr_t)&xa_os_facts & ~(xa_os_facts.page_bytes - 1);
+    *start = settings.library_start;
     *bytes = settings.library_bytes;
     return settings.library_bytes != 0;
 }
@@ -802,8 +803,9 @@ xa_os_fake_set_affinity(unsigned processors)
 }
 
 void
-xa_os_fake_set_library(size_t bytes)
+xa_os_fake_set_library(uintptr_t start, size_t bytes)
 {
+    settings.library_start = start;
     settings.library_bytes = bytes;
 }
 

@@ -340,7 +340,7 @@ the_places_come_first_and_add_up(void **state)
     static void *more[OBJECTS];
     size_t bytes = 0, resident = 0;
     (void)state;
-    xa_os_fake_set_library(256 * 1024);
+    xa_os_fake_set_library(MIB, 256 * 1024);
     allocate_some();
     xa_fast_free(memset(xa_fast_malloc(40 * MIB), 1, 40 * MIB));
     /* Half of a class's slots in use. */

@@ -239,7 +239,7 @@ static void
 the_places_of_objects_are_known(void **state)
 {
     (void)state;
-    xa_os_fake_set_library(128 * 1024);
+    xa_os_fake_set_library(MIB, 128 * 1024);
     /* 65 bytes in a class of 80, 100 KiB in seven granules, 9 MiB and a byte in pages. */
     for (int i = 0; i < 1000; i++)
         memset(xa_fast_malloc(65), 1, 65);

@@ -125,10 +125,10 @@ static unsigned
 next_free_class(const struct xa_statistics *s, unsigned before)
 {
     unsigned best = 0;
+    size_t bound = before == 0 ? SIZE_MAX : s->classes[before].free_bytes;
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         size_t bytes = s->classes[c].free_bytes;
-        bool is_after = before == 0 || bytes < s->classes[before].free_bytes ||
-            (bytes == s->classes[before].free_bytes && c > before);
+        bool is_after = bytes < bound || (bytes == bound && c > before);
         if (is_after && bytes >= FREE_CLASS_LEAST_BYTES &&
             (best == 0 || bytes > s->classes[best].free_bytes))
             best = c;

@@ -122,7 +122,7 @@ put_free(struct xa_text *text, const struct xa_statistics *s, unsigned size_clas
     put_class(text, size_class);
     xa_text_put_percent(
         text, slots == 0 ? 0 : class->free_bytes / row->object_bytes * 1000 / slots);
-    xa_text_put_string(text, " of its slots are free between others: fragmentation, no remedy");
+    xa_text_put_string(text, " of its slots are free; malloc_trim(0) gives back whole free pages");
 }
 
 static void

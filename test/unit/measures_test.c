@@ -146,7 +146,7 @@ sentences_name_the_class(void **state)
     assert_int_equal(measures.count, 2);
     char expected[128];
     snprintf(expected, sizeof expected,
-        "class 1280: %.1f %% of its slots are free between others: fragmentation, no remedy",
+        "class 1280: %.1f %% of its slots are free; malloc_trim(0) gives back whole free pages",
         (double)((1000 * xa_size_class_table[c].slots - 100) * 1000 /
             (1000 * xa_size_class_table[c].slots)) /
             10);

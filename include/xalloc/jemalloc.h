@@ -41,7 +41,10 @@ extern "C" {
 void malloc_stats_print(
     void (*write_cb)(void *cbopaque, const char *text), void *cbopaque, const char *opts);
 
-/* Where malloc_stats_print() without a callback, and reports at exit, go; NULL: standard error. */
+/*
+ * Where all that xalloc says goes: messages, and reports without a callback or a file; NULL:
+ * to standard error.  The first argument is NULL.
+ */
 extern void (*malloc_message)(void *cbopaque, const char *text);
 
 #ifdef __cplusplus

@@ -12,7 +12,6 @@
 
 #include "alloc/allocate.h"
 #include "alloc/start.h"
-#include "api/stats_print.h"
 #include "config/options.h"
 #include "control/outlet.h"
 #include "os/os.h"
@@ -24,7 +23,7 @@ at_signal(int number)
 {
     (void)number;
     int saved = errno;
-    xa_outlet_report(" at a signal", xa_options.stats_print_opts, xa_stats_print_write);
+    xa_outlet_report(" at a signal", xa_options.stats_print_opts);
     errno = saved;
 }
 
@@ -32,7 +31,7 @@ static void
 note_allocated(size_t bytes)
 {
     int saved = errno;
-    xa_outlet_note_allocated(bytes, xa_stats_print_write);
+    xa_outlet_note_allocated(bytes);
     errno = saved;
 }
 
@@ -63,5 +62,5 @@ __attribute__((destructor)) static void
 at_end(void)
 {
     if (xa_options.stats_print)
-        xa_outlet_report(" at exit", xa_options.stats_print_opts, xa_stats_print_write);
+        xa_outlet_report(" at exit", xa_options.stats_print_opts);
 }

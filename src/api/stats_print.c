@@ -1,10 +1,8 @@
 /*
- * stats_print.c - malloc_stats_print() and malloc_message, as in jemalloc 5.3.
+ * stats_print.c - malloc_stats_print(), as in jemalloc 5.3.
  *
  * Source: jemalloc(3).
  */
-#include "api/stats_print.h"
-
 #include <errno.h>
 
 #include "alloc/start.h"
@@ -15,9 +13,6 @@
 
 /* Other threads' reports take milliseconds; so long, at least, one waits for their end. */
 enum { TRIES = 10000 };
-
-/* A program may define its own, or set this one. */
-XA_EXPORT XA_WEAK void (*malloc_message)(void *, const char *) = NULL;
 
 /* What a program calls to receive the text. */
 struct receiver {
@@ -34,14 +29,11 @@ pass_on(void *context, const char *text, size_t bytes)
     receiver->write(receiver->argument, text);
 }
 
-void
-xa_stats_print_write(void *context, const char *text, size_t bytes)
+static void
+write_message(void *context, const char *text, size_t bytes)
 {
     (void)context;
-    if (malloc_message != NULL)
-        malloc_message(NULL, text);
-    else
-        xa_message_write(text, bytes);
+    xa_message_write(text, bytes);
 }
 
 XA_EXPORT void
@@ -52,8 +44,7 @@ malloc_stats_print(void (*write_cb)(void *, const char *), void *cbopaque, const
     int saved = errno;
     xa_start_process();
     for (unsigned i = 0; i < TRIES; i++) {
-        if (xa_report_write("", &wish, write_cb != NULL ? pass_on : xa_stats_print_write,
-                write_cb != NULL ? &receiver : NULL))
+        if (xa_report_write("", &wish, write_cb != NULL ? pass_on : write_message, &receiver))
             break;
         xa_os_yield();
     }

@@ -18,7 +18,6 @@ enum { PATH_BYTES = XA_OPTION_TEXT_MAX + 64 };
 
 struct file {
     char path[PATH_BYTES];
-    xa_message_writer *fallback;
     bool has_failed;
 };
 
@@ -61,7 +60,14 @@ write_to_file(void *context, const char *text, size_t bytes)
         file->has_failed = true;
         complain(file);
     }
-    file->fallback(NULL, text, bytes);
+    xa_message_write(text, bytes);
+}
+
+static void
+write_message(void *context, const char *text, size_t bytes)
+{
+    (void)context;
+    xa_message_write(text, bytes);
 }
 
 /* The option's path with the process's number for each %p, or behind it and a dot if there is none. */
@@ -86,14 +92,14 @@ put_path(struct xa_text *text)
 }
 
 void
-xa_outlet_report(const char *title, const char *letters, xa_message_writer *fallback)
+xa_outlet_report(const char *title, const char *letters)
 {
     struct xa_report_wish wish = xa_report_parse(letters);
     if (xa_options.stats_file[0] == '\0' || xa_os_facts.is_secure) {
-        (void)xa_report_write(title, &wish, fallback, NULL);
+        (void)xa_report_write(title, &wish, write_message, NULL);
         return;
     }
-    struct file file = {.fallback = fallback};
+    struct file file = {.has_failed = false};
     struct xa_text text;
     xa_text_init(&text, file.path, sizeof file.path);
     put_path(&text);
@@ -101,7 +107,7 @@ xa_outlet_report(const char *title, const char *letters, xa_message_writer *fall
 }
 
 void
-xa_outlet_note_allocated(size_t bytes, xa_message_writer *fallback)
+xa_outlet_note_allocated(size_t bytes)
 {
     static _Atomic uint64_t allocated;
     static _Atomic bool is_busy;
@@ -112,6 +118,6 @@ xa_outlet_note_allocated(size_t bytes, xa_message_writer *fallback)
     /* A report whose writer allocates does not lead to another one. */
     if (atomic_exchange_explicit(&is_busy, true, memory_order_relaxed))
         return;
-    xa_outlet_report(" at an interval", xa_options.stats_interval_opts, fallback);
+    xa_outlet_report(" at an interval", xa_options.stats_interval_opts);
     atomic_store_explicit(&is_busy, false, memory_order_relaxed);
 }

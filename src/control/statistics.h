@@ -20,6 +20,7 @@
 
 #include "arena/arena.h"
 #include "control/residency.h"
+#include "thread/thread_state.h"
 
 /* Where the memory is. */
 enum xa_place {
@@ -97,5 +98,14 @@ enum xa_statistics_depth {
 
 /* Fill in the whole of `statistics`. */
 void xa_statistics_gather(struct xa_statistics *statistics, enum xa_statistics_depth depth);
+
+/* The same, and have `visit` look at each arena and thread state that is counted, on the way. */
+struct xa_statistics_visitor {
+    void (*arena)(void *context, const struct xa_arena *arena);
+    void (*thread)(void *context, struct xa_thread_state *state, size_t cached_bytes);
+    void *context;
+};
+void xa_statistics_gather_each(struct xa_statistics *statistics, enum xa_statistics_depth depth,
+    const struct xa_statistics_visitor *visitor);
 
 #endif

@@ -236,6 +236,37 @@ a_quick_look_asks_the_host_nothing(void **state)
 }
 
 static void
+count_arena(void *context, const struct xa_arena *arena)
+{
+    size_t *counts = context;
+    assert_ptr_equal(arena, xa_arena_at(arena->index));
+    counts[0]++;
+}
+
+static void
+count_thread(void *context, struct xa_thread_state *state, size_t cached_bytes)
+{
+    size_t *counts = context;
+    assert_ptr_equal(state, xa_thread_state_self);
+    counts[1] += cached_bytes;
+}
+
+static void
+a_visitor_sees_what_is_counted(void **state)
+{
+    size_t counts[2] = {0};
+    const struct xa_statistics_visitor visitor = {count_arena, count_thread, counts};
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        xa_fast_free(xa_fast_malloc(100 + i * 7));
+    xa_fast_free(xa_fast_malloc(MIB));
+    xa_statistics_gather_each(&s, XA_STATISTICS_QUICK, &visitor);
+    assert_int_equal(counts[0], s.arenas);
+    assert_int_equal(counts[1], s.thread_cached);
+    assert_true(counts[1] > MIB);
+}
+
+static void
 the_places_of_objects_are_known(void **state)
 {
     (void)state;
@@ -396,6 +427,7 @@ main(void)
         XA_OS_FAKE_FRESH(the_kinds_of_objects_are_counted),
         XA_OS_FAKE_FRESH(rounding_up_is_sampled_from_the_requests),
         XA_OS_FAKE_FRESH(a_quick_look_asks_the_host_nothing),
+        XA_OS_FAKE_FRESH(a_visitor_sees_what_is_counted),
         XA_OS_FAKE_FRESH(the_places_of_objects_are_known),
         XA_OS_FAKE_FRESH(a_quick_look_at_64_arenas_takes_100_microseconds_at_most),
         XA_OS_FAKE_FRESH(everything_freed_and_trimmed_is_next_to_nothing),

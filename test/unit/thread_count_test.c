@@ -16,7 +16,14 @@
 extern const char *xalloc_conf;
 const char *xalloc_conf = "background_thread:false";
 
-enum { OBJECTS = 300, ROUNDS = 40000, ROUNDS_PER_LOOK = 97, SIZE_MAX_BYTES = 200000, CACHES_MAX_BYTES = 4 << 20 };
+enum {
+    CLASS = 4,
+    OBJECTS = 300,
+    ROUNDS = 40000,
+    ROUNDS_PER_LOOK = 97,
+    SIZE_MAX_BYTES = 200000,
+    CACHES_MAX_BYTES = 4 << 20
+};
 
 static uint64_t seed;
 static void *objects[OBJECTS];
@@ -110,6 +117,55 @@ the_peak_begins_anew(void **state)
     xa_fast_free(object);
 }
 
+/* The caches of another thread, which sleeps, with objects in them. */
+static struct xa_thread_state *
+make_sleeper(void)
+{
+    struct xa_thread_state *sleeper = xa_thread_state_take();
+    assert_non_null(sleeper);
+    sleeper->arena = xa_arena_at(0);
+    assert_non_null(xa_thread_count_begin(sleeper));
+    /* A cache has no magazine at first. */
+    for (int i = 0; i < 20 && xa_thread_state_objects(sleeper, CLASS) == 0; i++)
+        assert_non_null(xa_thread_cache_refill(sleeper, CLASS));
+    xa_thread_count_note(sleeper);
+    assert_int_not_equal(xa_thread_state_objects(sleeper, CLASS), 0);
+    xa_os_fake_set_asleep(xa_os_thread_number(), 0);
+    return sleeper;
+}
+
+static void
+what_a_purger_takes_is_in_no_sum(void **state)
+{
+    bool left;
+    (void)state;
+    (void)begin();
+    struct xa_thread_state *sleeper = make_sleeper();
+    assert_int_not_equal(xa_cache_purge_run(XA_CACHE_PURGE_ALL, &left), 0);
+    assert_int_equal(xa_thread_state_objects(sleeper, CLASS), 0);
+    xa_thread_count_settle(sleeper);
+    assert_int_equal(sleeper->count->allocated, 0);
+    assert_int_equal(sleeper->count->deallocated, 0);
+}
+
+static void
+what_the_thread_did_before_the_purger_came_is(void **state)
+{
+    bool left;
+    (void)state;
+    (void)begin();
+    struct xa_thread_state *sleeper = make_sleeper();
+    /* As the fast path does. */
+    xa_slot *top = atomic_load(&sleeper->tops[CLASS]);
+    assert_non_null(*top);
+    atomic_store(&sleeper->tops[CLASS], top + 1);
+    (void)xa_cache_purge_run(XA_CACHE_PURGE_ALL, &left);
+    assert_int_equal(xa_thread_state_objects(sleeper, CLASS), 0);
+    xa_thread_count_settle(sleeper);
+    assert_int_equal(sleeper->count->allocated, xa_size_class_table[CLASS].object_bytes);
+    assert_int_equal(sleeper->count->deallocated, 0);
+}
+
 static void
 without_memory_there_is_no_record(void **state)
 {
@@ -130,6 +186,8 @@ main(void)
         XA_OS_FAKE_FRESH(what_was_before_does_not_count),
         XA_OS_FAKE_FRESH(the_difference_is_what_the_thread_holds),
         XA_OS_FAKE_FRESH(the_peak_begins_anew),
+        XA_OS_FAKE_FRESH(what_a_purger_takes_is_in_no_sum),
+        XA_OS_FAKE_FRESH(what_the_thread_did_before_the_purger_came_is),
         XA_OS_FAKE_FRESH(without_memory_there_is_no_record),
     };
     seed = xa_seed_choose(NULL);

@@ -120,8 +120,12 @@ read_environment(void)
     bool all_right = xa_glibc_settings_apply(&xa_options, xa_os_environment, report_option, NULL);
     const char *own = xa_os_environment("XALLOC_CONF");
     if (own == NULL && xa_options.malloc_conf) {
-        xa_start_malloc_conf = xa_os_environment("MALLOC_CONF");
-        xa_jemalloc_settings_apply(&xa_options, xa_start_malloc_conf);
+        const char *other = xa_os_environment("MALLOC_CONF");
+        /* Else neither its code nor the variable's page need be touched. */
+        if (other != NULL) {
+            xa_start_malloc_conf = other;
+            xa_jemalloc_settings_apply(&xa_options, other);
+        }
     }
     all_right &= xa_options_parse(&xa_options, own, "XALLOC_CONF", report_option, NULL);
     all_right &= xa_options_settle(&xa_options, report_option, NULL);

@@ -34,7 +34,11 @@ struct buffers {
 bool
 xa_mallctl_lock(void) XA_NO_ANALYSIS
 {
-    if (xa_lock_is_mine(&xa_snapshot_lock))
+    const struct xa_thread_state *self = xa_thread_state_self;
+    bool is_inside = xa_thread_state_is_real(self) &&
+        atomic_load_explicit(&self->is_inside, memory_order_relaxed);
+    /* What it has interrupted may hold the lock of metadata, which is wanted here. */
+    if (is_inside || xa_lock_is_mine(&xa_snapshot_lock))
         return false;
     xa_lock_lock(&xa_snapshot_lock);
     return true;

@@ -57,8 +57,8 @@ unsigned xa_mallctl_large_count(void);
 enum { XA_MALLCTL_PAGE_SIZES = 199 };
 
 /*
- * Take or give up xa_snapshot_lock.  False in a signal handler that interrupted its holder,
- * which answers EAGAIN then.
+ * Take or give up xa_snapshot_lock.  False in a signal handler that interrupted its holder, or
+ * an allocation, and answers EAGAIN then.
  */
 XA_MUST_USE bool xa_mallctl_lock(void);
 void xa_mallctl_unlock(void);

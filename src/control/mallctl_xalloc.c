@@ -54,6 +54,7 @@ figure(const struct xa_statistics *s, unsigned row)
     case XA_CONTROL_xalloc_stats_cached: return s->cached;
     case XA_CONTROL_xalloc_stats_thread_cached: return s->thread_cached;
     case XA_CONTROL_xalloc_stats_free_slots: return s->free_slots;
+    case XA_CONTROL_xalloc_stats_slab_purged: return s->slab_purged;
     case XA_CONTROL_xalloc_stats_tails: return s->tails;
     case XA_CONTROL_xalloc_stats_lost: return s->lost;
     case XA_CONTROL_xalloc_stats_live_objects: return s->live_objects;

@@ -143,7 +143,7 @@ visit_thread(void *context, struct xa_thread_state *state, size_t cached_bytes)
 {
     (void)context;
     /* It may be changing its arena, or be about to get its first. */
-    const struct xa_arena *of = state->arena;
+    const struct xa_arena *of = atomic_load_explicit(&state->arena, memory_order_acquire);
     struct xa_snapshot_arena *arena = of == NULL ? NULL : find(of->index);
     if (arena != NULL)
         arena->cached += cached_bytes;

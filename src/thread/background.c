@@ -372,7 +372,7 @@ xa_background_allow(bool is_allowed)
     }
     uint64_t deadline = xa_os_now_ms() + END_MS;
     while (xa_background_urge() && xa_os_now_ms() < deadline)
-        xa_os_yield();
+        xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, 1);
 }
 
 void

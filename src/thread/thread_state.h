@@ -64,7 +64,7 @@ struct xa_thread_state {
     bool is_first;                       /* [t] the process's first, and alone so far */
     _Atomic bool is_inside;              /* [t] in a slow path; the purger keeps away then */
     _Atomic uint32_t fork_generation;    /* [a] process generation that it belongs to */
-    struct xa_arena *arena;              /* [t] */
+    struct xa_arena *_Atomic arena;      /* [t] read by anybody */
     struct xa_thread_count *count;       /* [t] what it has taken; NULL until it asks */
     uint8_t class_end;                   /* [t] it caches no classes from here on; 0: all */
     struct xa_thread_state *next;        /* [c] on the list of all */

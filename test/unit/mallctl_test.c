@@ -352,6 +352,12 @@ a_handler_that_interrupts_a_look_gets_eagain(void **state)
     assert_int_equal(xa_mallctl("epoch", old, &bytes, NULL, 0), EAGAIN);
     assert_untouched();
     xa_mallctl_unlock();
+    /* In the middle of an allocation, too. */
+    struct xa_thread_state *self;
+    assert_true(xa_start_enter(&self));
+    assert_int_equal(xa_mallctl("epoch", old, &bytes, NULL, 0), EAGAIN);
+    xa_start_leave(self);
+    assert_untouched();
     assert_int_equal(xa_mallctl("stats.allocated", old, &bytes, NULL, 0), 0);
 }
 

@@ -5,6 +5,7 @@
 #define XA_CONTROL_MALLCTL_H
 
 #include "control/controls.h"
+#include "control/snapshot.h"
 
 /*
  * jemalloc's three functions: see <xalloc/jemalloc.h> for their contracts.  They take no lock
@@ -60,8 +61,8 @@ enum { XA_MALLCTL_PAGE_SIZES = 199 };
  * Take or give up xa_snapshot_lock.  False in a signal handler that interrupted its holder, or
  * an allocation, and answers EAGAIN then.
  */
-XA_MUST_USE bool xa_mallctl_lock(void);
-void xa_mallctl_unlock(void);
+XA_MUST_USE bool xa_mallctl_lock(void) XA_TRY_ACQUIRES(true, xa_snapshot_lock);
+void xa_mallctl_unlock(void) XA_RELEASES(xa_snapshot_lock);
 
 /* A time that may be set as a decay time. */
 static inline bool

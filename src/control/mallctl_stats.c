@@ -157,7 +157,7 @@ active_now(void)
 }
 
 static int
-look(struct xa_mallctl_call *call)
+look(struct xa_mallctl_call *call) XA_REQUIRES(xa_snapshot_lock)
 {
     const struct xa_snapshot *snapshot = xa_snapshot_get();
     if (snapshot == NULL)

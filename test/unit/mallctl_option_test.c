@@ -24,7 +24,8 @@ type_for(const struct xa_option_row *option)
     switch (option->type) {
     case XA_OPTION_TYPE_flag: return XA_CONTROL_TYPE_flag;
     case XA_OPTION_TYPE_count: return XA_CONTROL_TYPE_uint;
-    case XA_OPTION_TYPE_bytes: return XA_CONTROL_TYPE_size;
+    /* jemalloc's interval may be -1. */
+    case XA_OPTION_TYPE_bytes: return option->min < 0 ? XA_CONTROL_TYPE_i64 : XA_CONTROL_TYPE_size;
     case XA_OPTION_TYPE_ms: return XA_CONTROL_TYPE_ssize;
     case XA_OPTION_TYPE_signal: return XA_CONTROL_TYPE_u32;
     default: return XA_CONTROL_TYPE_text;

@@ -30,8 +30,11 @@
 #include "thread/background.h"
 #include "thread/large_stock.h"
 #include "thread/thread_cache.h"
+#include "thread/thread_count.h"
 
 enum { JUNK_NEW = 0xa5 };
+
+void (*_Atomic xa_allocate_note)(size_t bytes);
 
 enum zeroing { AS_IT_IS, ZEROED };
 
@@ -41,18 +44,37 @@ struct request {
     enum zeroing zeroing;
 };
 
+/* A miss of a thread that wants to know what it takes. */
+static XA_COLD void *
+refill_and_count(struct xa_thread_state *state, unsigned size_class)
+{
+    xa_thread_count_settle_class(state, size_class);
+    void *object = xa_thread_cache_refill(state, size_class);
+    xa_thread_count_note_class(state, size_class);
+    if (object != NULL)
+        xa_thread_count_take(state, xa_size_class_table[size_class].object_bytes);
+    return object;
+}
+
 static void *
 small(struct xa_thread_state *state, unsigned size_class, size_t size)
 {
-    bool is_cached = state != NULL && size_class <= xa_start_cached_class_max;
+    bool is_cached = state != NULL && size_class <= xa_start_cached_class_max &&
+        xa_thread_state_may_cache(state, size_class);
     struct xa_arena *arena = state != NULL ? state->arena : xa_arena_at(0);
     void *object = is_cached ? xa_fast_pop(state, size_class) : NULL;
     if (object != NULL)
         return object;
     xa_arena_note_request(arena, size_class, size);
+    bool is_counted = state != NULL && state->count != NULL;
     if (is_cached)
-        return xa_thread_cache_refill(state, size_class);
-    return xa_arena_take(arena, size_class, &object, 1) == 1 ? object : NULL;
+        return is_counted ? refill_and_count(state, size_class)
+                          : xa_thread_cache_refill(state, size_class);
+    if (xa_arena_take(arena, size_class, &object, 1) == 0)
+        return NULL;
+    if (is_counted)
+        xa_thread_count_take(state, xa_size_class_table[size_class].object_bytes);
+    return object;
 }
 
 static void *
@@ -126,6 +148,28 @@ fill(void *object, const struct request *request, bool is_zeroed)
         memset(object, JUNK_NEW, xa_release_usable_bytes(object, "malloc"));
 }
 
+/* A slow path for small objects filled the cache: what is there will go out without another one. */
+static XA_COLD void
+note(struct xa_thread_state *state, const struct request *request, void (*tell)(size_t bytes))
+{
+    unsigned size_class = xa_size_class_of_aligned(request->size, request->alignment);
+    size_t bytes = request->size;
+    if (size_class != XA_CLASS_NONE && state != NULL)
+        bytes = (1 + xa_thread_state_objects(state, size_class)) *
+            xa_size_class_table[size_class].object_bytes;
+    tell(bytes);
+}
+
+/* Large objects are counted here: small ones were already. */
+static void
+count_whole(struct xa_thread_state *state, const void *object)
+{
+    if (XA_LIKELY(state == NULL || state->count == NULL) || object == NULL)
+        return;
+    if (xa_page_map_class((uintptr_t)object) > XA_SMALL_CLASSES)
+        xa_thread_count_take(state, xa_release_usable_bytes(object, "malloc"));
+}
+
 static void *
 allocate(const struct request *request)
 {
@@ -138,9 +182,14 @@ allocate(const struct request *request)
     void *object = try(state, request, &is_zeroed);
     if (XA_UNLIKELY(object == NULL) && reclaim(state))
         object = try(state, request, &is_zeroed);
+    count_whole(state, object);
     xa_start_leave(state);
     if (xa_limit_has_news())
         xa_allocate_answer_limit();
+    /* Set once, before there is more than one thread as a rule; it tells of nothing else. */
+    void (*tell)(size_t bytes) = atomic_load_explicit(&xa_allocate_note, memory_order_relaxed);
+    if (XA_UNLIKELY(tell != NULL))
+        note(state, request, tell);
     if (XA_UNLIKELY(object == NULL))
         fail(request);
     else if (request->zeroing == ZEROED || xa_start_cached_class_max == 0)
@@ -154,7 +203,7 @@ xa_allocate_beyond(size_t size)
     struct xa_thread_state *self = xa_thread_state_self;
     void *object = xa_fast_take_small(size);
     if (object == NULL && size > XA_SMALL_MAX_BYTES && size <= XA_LARGE_MAX_BYTES &&
-        xa_thread_state_is_real(self))
+        xa_thread_state_is_real(self) && self->count == NULL)
         object = xa_large_stock_take(self, size);
     if (XA_LIKELY(object != NULL))
         return object;

@@ -7,6 +7,7 @@
 #ifndef XA_ALLOC_ALLOCATE_H
 #define XA_ALLOC_ALLOCATE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "base/annotate.h"
@@ -19,6 +20,12 @@ XA_MUST_USE void *xa_allocate_zeroed(size_t size);
 
 /* An address that is a multiple of `alignment`, a power of two. */
 XA_MUST_USE void *xa_allocate_aligned(size_t alignment, size_t size);
+
+/*
+ * [a] Told, outside of everything, about how many bytes a slow path has handed out: with
+ * those that it put into the thread's cache.  NULL, as at first: nobody wants to know.
+ */
+extern void (*_Atomic xa_allocate_note)(size_t bytes);
 
 /* A limit was met: give back what can be, and tell the program's callback.  Without any lock. */
 XA_COLD void xa_allocate_answer_limit(void);

@@ -172,7 +172,8 @@ void
 malloc_stats(void)
 {
     xa_start_process();
-    (void)xa_report_write("", XA_REPORT_SUMMARY, write_to_error, NULL);
+    const struct xa_report_wish wish = {XA_EMITTER_TEXT, XA_REPORT_SUMMARY};
+    (void)xa_report_write("", &wish, write_to_error, NULL);
 }
 
 int

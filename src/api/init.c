@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
+#include <stdint.h>
 
+#include "alloc/allocate.h"
 #include "alloc/start.h"
 #include "config/options.h"
-#include "control/report.h"
+#include "control/outlet.h"
 #include "os/os.h"
 
 const char xa_init_is_linked = 1;
@@ -22,7 +23,15 @@ at_signal(int number)
 {
     (void)number;
     int saved = errno;
-    xa_report_at_signal();
+    xa_outlet_report(" at a signal", xa_options.stats_print_opts);
+    errno = saved;
+}
+
+static void
+note_allocated(size_t bytes)
+{
+    int saved = errno;
+    xa_outlet_note_allocated(bytes);
     errno = saved;
 }
 
@@ -42,6 +51,8 @@ at_load(void)
     int saved = errno;
     xa_start_read_environment();
     install_signal();
+    if (xa_options.stats_interval != SIZE_MAX)
+        atomic_store_explicit(&xa_allocate_note, note_allocated, memory_order_relaxed);
     if (xa_options.stats_print && xa_options.stats_file[0] == '\0')
         xa_os_keep_error();
     errno = saved;
@@ -51,5 +62,5 @@ __attribute__((destructor)) static void
 at_end(void)
 {
     if (xa_options.stats_print)
-        xa_report_at_exit();
+        xa_outlet_report(" at exit", xa_options.stats_print_opts);
 }

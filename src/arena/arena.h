@@ -27,7 +27,13 @@ void xa_arena_set_limit(unsigned limit);
 /* The arena that the next thread should use: the one with the fewest. */
 struct xa_arena *xa_arena_assign(void);
 
-/* A thread that xa_arena_assign() counted is gone. */
+/*
+ * The arena of this index below XA_ARENAS_MAX, made if need be, and one more thread that uses
+ * it; NULL if memory ran out.
+ */
+XA_MUST_USE struct xa_arena *xa_arena_join(unsigned index);
+
+/* A thread that xa_arena_assign() or xa_arena_join() counted is gone. */
 void xa_arena_leave(struct xa_arena *arena);
 
 /* The arena of this index, or NULL if it does not exist (yet). */

@@ -1,14 +1,16 @@
 /*
  * statistics.c - see statistics.h.
+ *
+ * A monitoring program may ask every second, of a process with 64 arenas and as many
+ * threads: what is not in use is passed over by a look at one word, and sums are made in
+ * plain variables.
  */
 #include "control/statistics.h"
 
 #include "arena/slab.h"
 #include "extent/metadata.h"
-#include "os/os.h"
 #include "os/smaps.h"
 #include "page/huge.h"
-#include "page/window.h"
 #include "thread/large_stock.h"
 
 static size_t
@@ -27,6 +29,9 @@ add(_Atomic size_t *sum, const _Atomic size_t *counter)
 static void
 add_bin(struct xa_class_statistics *class, const struct xa_bin *bin)
 {
+    /* Nothing was ever in it; requests that missed may have been noted all the same. */
+    if (!atomic_load_explicit(&bin->is_ready, memory_order_relaxed))
+        return;
 #define BIN_COUNTER(name, text) add(&class->totals.name, &bin->counters.name);
 #include "config/bin_counters.def"
 #undef BIN_COUNTER
@@ -42,7 +47,7 @@ add_heap(struct xa_heap_counters *sum, const struct xa_heap_counters *heap)
 }
 
 static void
-gather_arenas(struct xa_statistics *s)
+gather_arenas(struct xa_statistics *s, const struct xa_statistics_visitor *visitor)
 {
     for (unsigned i = 0; i < XA_ARENAS_MAX; i++) {
         struct xa_arena *arena = xa_arena_at(i);
@@ -52,27 +57,40 @@ gather_arenas(struct xa_statistics *s)
         add_heap(&s->heaps, &arena->heap.counters);
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
             add_bin(&s->classes[c], &arena->bins[c]);
+        if (visitor != NULL)
+            visitor->arena(visitor->context, arena);
     }
 }
 
+static bool
+has_cache(const struct xa_thread_state *state, unsigned size_class)
+{
+    return atomic_load_explicit(&state->actives[size_class], memory_order_relaxed) != NULL ||
+        atomic_load_explicit(&state->spares[size_class], memory_order_relaxed) != NULL;
+}
+
 static void
-gather_threads(struct xa_statistics *s)
+gather_threads(struct xa_statistics *s, const struct xa_statistics_visitor *visitor)
 {
     for (struct xa_thread_state *state = xa_thread_state_all(); state != NULL;
          state = state->next) {
         if (!atomic_load_explicit(&state->is_used, memory_order_relaxed))
             continue;
         s->threads++;
+        size_t cached = 0;
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+            if (!has_cache(state, c))
+                continue;
             size_t objects = xa_thread_state_objects(state, c);
-            s->classes[c].cached += objects;
-            s->thread_cached += objects * xa_size_class_table[c].object_bytes;
+            s->classes[c].thread_cached += objects;
+            cached += objects * xa_size_class_table[c].object_bytes;
         }
         size_t bytes;
         s->stocked_objects += xa_large_stock_objects(state, &bytes);
         s->stocked += bytes;
+        if (visitor != NULL)
+            visitor->thread(visitor->context, state, cached + bytes);
     }
-    s->thread_cached += s->stocked;
 }
 
 /* Not below 0: the figures are of different moments. */
@@ -108,47 +126,144 @@ sum_up_classes(struct xa_statistics *s)
         struct xa_class_statistics *class = &s->classes[c];
         const struct xa_size_class *row = &xa_size_class_table[c];
         size_t taken = xa_bin_taken_slots(&class->totals);
+        class->cached += class->thread_cached;
         class->slabs = load(&class->totals.slabs);
         class->live = subtract(taken, class->cached);
+        class->free_bytes = subtract(class->slabs * row->slots, taken) * row->object_bytes;
+        class->rounding = rounding(class, row->object_bytes);
         s->live_objects += class->live;
         s->small += class->live * row->object_bytes;
         s->cached += class->cached * row->object_bytes;
-        s->free_slots += (class->slabs * row->slots - taken) * row->object_bytes;
+        s->thread_cached += class->thread_cached * row->object_bytes;
+        s->free_slots += class->free_bytes;
         s->tails += class->slabs *
             ((size_t)row->granules * XA_GRANULE_BYTES - (size_t)row->slots * row->object_bytes);
         s->lost += load(&class->totals.lost_objects) * row->object_bytes;
-        rounded += rounding(class, row->object_bytes);
+        rounded += class->rounding;
     }
     s->slab_purged = load(&xa_slab_purged_bytes);
+    s->places[XA_PLACE_ROUNDING].bytes = rounded;
     s->internal_fragmentation = permille(rounded, s->small);
 }
 
-/* The host's own figure for all that is ours. */
-static size_t
-resident_bytes(void)
+/* Every byte of `mapped` has its place. */
+static void
+find_places(struct xa_statistics *s)
 {
-    size_t total = xa_metadata_resident_bytes();
-    size_t limit = load(&xa_page_map_limit);
-    total += xa_os_resident_bytes((uintptr_t)xa_page_map_classes(), limit);
-    for (size_t slot = 0; slot < limit / XA_CHUNK_GRANULES; slot++) {
-        const struct xa_region *region = xa_page_map_region(slot);
-        if (region == NULL || region->slot != slot)
-            continue;
-        size_t bytes = region->kind == XA_REGION_HUGE
-            ? ((const struct xa_huge *)region)->bytes
-            : (size_t)((const struct xa_chunk *)(const void *)region)->mapped_granules *
-                XA_GRANULE_BYTES;
-        total += xa_os_resident_bytes(xa_window_address(slot), bytes);
+    size_t rest = s->mapped, kept = load(&xa_huge_counters.kept_bytes);
+    const size_t bytes[XA_PLACES] = {
+        [XA_PLACE_ROUNDING] = s->places[XA_PLACE_ROUNDING].bytes,
+        [XA_PLACE_LIVE] = subtract(s->allocated, s->places[XA_PLACE_ROUNDING].bytes),
+        [XA_PLACE_FREE_SLOTS] = s->free_slots,
+        [XA_PLACE_TAILS] = s->tails,
+        [XA_PLACE_THREAD_CACHES] = s->thread_cached - s->stocked,
+        [XA_PLACE_DEPOTS] = subtract(s->cached, s->thread_cached),
+        [XA_PLACE_STOCK] = s->stocked,
+        [XA_PLACE_DIRTY] = load(&s->heaps.dirty_bytes),
+        [XA_PLACE_MUZZY] = s->muzzy,
+        [XA_PLACE_HUGE_KEPT] = kept,
+        [XA_PLACE_METADATA] = s->metadata,
+    };
+    for (unsigned i = 0; i < XA_PLACES; i++) {
+        s->places[i].bytes = bytes[i];
+        rest = subtract(rest, bytes[i]);
     }
-    return total;
+    s->places[XA_PLACE_RETAINED].bytes = rest;
+    s->places[XA_PLACE_LIBRARY].bytes = xa_residency_library_bytes();
+}
+
+static size_t
+least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A share of `whole`, in the proportion of two other numbers. */
+static size_t
+share(size_t whole, size_t part, size_t all)
+{
+    return all == 0 ? 0 : (size_t)((double)whole * (double)part / (double)all);
+}
+
+/* Take up to `bytes` off what is left, for a place; how many were. */
+static size_t
+settle(struct xa_place_statistics *place, size_t *left, size_t bytes)
+{
+    size_t taken = least(*left, bytes);
+    *left -= taken;
+    place->resident += taken;
+    return taken;
+}
+
+/* Divide what of a class's slabs is in memory; see statistics.h for the order. */
+static void
+divide_class(struct xa_statistics *s, unsigned c)
+{
+    struct xa_class_statistics *class = &s->classes[c];
+    size_t object = xa_size_class_table[c].object_bytes, left = class->resident;
+    size_t live = settle(&s->places[XA_PLACE_LIVE], &left, class->live * object);
+    size_t rounded = least(live, share(live, class->rounding, class->live * object));
+    s->places[XA_PLACE_LIVE].resident -= rounded;
+    s->places[XA_PLACE_ROUNDING].resident += rounded;
+    size_t cached = least(left, class->cached * object);
+    size_t in_threads = share(cached, class->thread_cached, class->cached);
+    (void)settle(&s->places[XA_PLACE_THREAD_CACHES], &left, in_threads);
+    (void)settle(&s->places[XA_PLACE_DEPOTS], &left, cached - in_threads);
+    class->free_resident = settle(&s->places[XA_PLACE_FREE_SLOTS], &left, class->free_bytes);
+    /* Bounded by the tails in a process at rest; else what has come since goes here. */
+    s->places[XA_PLACE_TAILS].resident += left;
+}
+
+/* What the host says of the pages goes to the places. */
+static void
+divide_resident(struct xa_statistics *s, const struct xa_residency *r)
+{
+    struct xa_place_statistics *places = s->places;
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        s->classes[c].resident = r->bytes[c];
+        divide_class(s, c);
+    }
+    /* What was not asked for lies at an object's end, and is not touched as a rule. */
+    size_t left = r->bytes[XA_RESIDENCY_LARGE] + r->bytes[XA_RESIDENCY_HUGE];
+    size_t rounded = least(r->large_rounding, s->large);
+    places[XA_PLACE_LIVE].bytes = subtract(places[XA_PLACE_LIVE].bytes, rounded);
+    places[XA_PLACE_ROUNDING].bytes += rounded;
+    (void)settle(&places[XA_PLACE_LIVE], &left, s->large - rounded);
+    (void)settle(&places[XA_PLACE_ROUNDING], &left, left);
+    places[XA_PLACE_STOCK].resident = r->bytes[XA_RESIDENCY_STOCK];
+    places[XA_PLACE_DIRTY].resident = r->bytes[XA_RESIDENCY_DIRTY];
+    places[XA_PLACE_MUZZY].resident = r->bytes[XA_RESIDENCY_MUZZY];
+    places[XA_PLACE_HUGE_KEPT].resident = r->bytes[XA_RESIDENCY_KEPT];
+    places[XA_PLACE_RETAINED].resident = r->bytes[XA_RESIDENCY_CLEAN];
+    places[XA_PLACE_METADATA].resident = r->bytes[XA_RESIDENCY_METADATA];
+    places[XA_PLACE_LIBRARY].resident = r->bytes[XA_RESIDENCY_LIBRARY];
+    for (unsigned i = 0; i < XA_PLACES; i++)
+        s->resident += i == XA_PLACE_LIBRARY ? 0 : places[i].resident;
+    for (unsigned i = 0; i < XA_RESIDENCY_RUN_LENGTHS; i++)
+        s->runs[i] = r->runs[i];
+}
+
+static void
+ask_host(struct xa_statistics *s)
+{
+    struct xa_residency residency;
+    xa_residency_measure(&residency);
+    divide_resident(s, &residency);
 }
 
 void
 xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
 {
+    xa_statistics_gather_each(s, depth, NULL);
+}
+
+void
+xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth depth,
+    const struct xa_statistics_visitor *visitor)
+{
     *s = (struct xa_statistics){0};
-    gather_arenas(s);
-    gather_threads(s);
+    gather_arenas(s, visitor);
+    gather_threads(s, visitor);
     sum_up_classes(s);
     size_t huge = load(&xa_huge_counters.live_bytes);
     size_t kept = load(&xa_huge_counters.kept_bytes);
@@ -161,6 +276,8 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     s->huge_allocations = load(&xa_huge_counters.allocations);
     s->live_objects += s->large_objects + s->huge_objects;
     s->cached += s->stocked;
+    s->thread_cached += s->stocked;
+    s->purged = load(&s->heaps.purged_bytes);
     s->allocated = s->small + s->large;
     s->active = load(&s->heaps.active_bytes) + huge;
     s->dirty = load(&s->heaps.dirty_bytes) + kept_dirty;
@@ -170,9 +287,10 @@ xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
     size_t used = s->active + s->dirty + s->muzzy + s->metadata;
     s->retained = subtract(s->mapped, used);
     s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
-    if (depth == XA_STATISTICS_WITH_RESIDENT) {
-        s->resident = resident_bytes();
+    find_places(s);
+    if (depth >= XA_STATISTICS_WITH_RESIDENT)
+        ask_host(s);
+    if (depth >= XA_STATISTICS_WITH_HUGE_PAGES)
         s->huge_pages = xa_smaps_huge_page_bytes(
             xa_page_map_base(), xa_page_map_address_of(load(&xa_page_map_limit)));
-    }
 }

@@ -261,6 +261,13 @@ xa_metadata_resident_bytes(void)
     return total;
 }
 
+size_t
+xa_metadata_static_range(uintptr_t *start)
+{
+    *start = metadata.first.start;
+    return metadata.first.bytes;
+}
+
 void
 xa_metadata_reset_in_child(void)
 {

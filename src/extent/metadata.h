@@ -5,6 +5,7 @@
 #define XA_EXTENT_METADATA_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/annotate.h"
 
@@ -44,6 +45,9 @@ size_t xa_metadata_mapped_bytes(void);
 
 /* What of it is in memory, as the host tells. */
 size_t xa_metadata_resident_bytes(void);
+
+/* Where the part of it begins that is static, so in the library's file; its bytes, 0 if not in use. */
+size_t xa_metadata_static_range(uintptr_t *start);
 
 /* In a forked child: free the lock; what a thread that is gone was changing is set aside. */
 void xa_metadata_reset_in_child(void);

@@ -74,6 +74,18 @@ XA_MUST_USE bool xa_os_move(
 /* Bytes of the range that are in memory now: 0 where nothing is mapped, all if the host cannot tell. */
 size_t xa_os_resident_bytes(uintptr_t address, size_t bytes);
 
+/* Of `count` pages, say in present[] which are in memory now (1) and which not (0), as above. */
+void xa_os_resident_pages(uintptr_t address, size_t count, unsigned char *present);
+
+/* Where this library's own file is mapped.  False if it is part of the program. */
+XA_MUST_USE bool xa_os_library_range(uintptr_t *start, size_t *bytes);
+
+/*
+ * Bytes of the range that this process has in memory, files' pages included; 0 if the host
+ * does not tell.  Opens a file meanwhile.
+ */
+size_t xa_os_present_bytes(uintptr_t address, size_t bytes);
+
 /* The page at `address` reads as zeros in every child process.  False if unsupported. */
 bool xa_os_wipe_on_fork(uintptr_t address);
 
@@ -108,8 +120,12 @@ void xa_os_keep_error(void);
 /* Write to standard error, or to the copy if it is closed; gives up on failure. */
 void xa_os_write_error(const char *text, size_t bytes);
 
-/* Append to the file `path`, made if need be, owner-only.  False if it cannot be written. */
-bool xa_os_append_file(const char *path, const char *text, size_t bytes);
+/*
+ * Append to the file `path`.  A new one is made for its owner alone, and must not exist, not
+ * even as a link.  False if it cannot be written.
+ */
+enum xa_os_file { XA_OS_FILE_NEW, XA_OS_FILE_EXISTING };
+bool xa_os_append_file(const char *path, enum xa_os_file which, const char *text, size_t bytes);
 
 /* The number of this process. */
 unsigned xa_os_process_id(void);

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -176,28 +177,90 @@ xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_by
     return false;
 }
 
+void
+xa_os_resident_pages(uintptr_t address, size_t count, unsigned char *present)
+{
+    size_t page = xa_os_facts.page_bytes;
+    while (count > 0) {
+        size_t part = count;
+        long result = call(SYS_mincore, (long)address, (long)(part * page), (long)present, 0, 0, 0);
+        /* A hole somewhere: ask about less, down to the page that is not there. */
+        while (result == -ENOMEM && part > 1) {
+            part = xa_bits_divide_up(part, 2);
+            result = call(SYS_mincore, (long)address, (long)(part * page), (long)present, 0, 0, 0);
+        }
+        for (size_t i = 0; i < part; i++)
+            present[i] = is_error(result) ? result != -ENOMEM : present[i] & 1;
+        address += part * page;
+        present += part;
+        count -= part;
+    }
+}
+
 size_t
 xa_os_resident_bytes(uintptr_t address, size_t bytes)
 {
     unsigned char present[2048];
     size_t page = xa_os_facts.page_bytes, total = 0;
-    while (bytes > 0) {
-        size_t part = bytes < sizeof present * page ? bytes : sizeof present * page;
-        long result = call(SYS_mincore, (long)address, (long)part, (long)present, 0, 0, 0);
-        /* A hole somewhere: ask about less, down to the page that is not there. */
-        while (result == -ENOMEM && part > page) {
-            part = xa_bits_align_up(part / 2, page);
-            result = call(SYS_mincore, (long)address, (long)part, (long)present, 0, 0, 0);
-        }
-        if (result == -ENOMEM)
-            present[0] = 0;
-        else if (is_error(result))
-            return total + bytes;
-        for (size_t i = 0; i < part / page; i++)
-            total += (present[i] & 1) * page;
-        address += part;
-        bytes -= part;
+    for (size_t pages = bytes / page, part; pages > 0; pages -= part) {
+        part = pages < sizeof present ? pages : sizeof present;
+        xa_os_resident_pages(address, part, present);
+        for (size_t i = 0; i < part; i++)
+            total += present[i] * page;
+        address += part * page;
     }
+    return total;
+}
+
+/* The beginning of this library's file in memory, by the linker. */
+extern const unsigned char __ehdr_start[] XA_HIDDEN XA_WEAK;
+
+typedef ElfW(Ehdr) elf_header;
+typedef ElfW(Phdr) program_header;
+
+bool
+xa_os_library_range(uintptr_t *start, size_t *bytes)
+{
+    const elf_header *header = (const void *)__ehdr_start;
+    if (header == NULL)
+        return false;
+    const program_header *row = (const void *)(__ehdr_start + header->e_phoff);
+    uintptr_t base = (uintptr_t)header, end = 0;
+    /* The program's own: then what is linked to it is no library. */
+    if (getauxval(AT_PHDR) == (uintptr_t)row)
+        return false;
+    for (unsigned i = 0; i < header->e_phnum; i++)
+        if (row[i].p_type == PT_LOAD && row[i].p_vaddr + row[i].p_memsz > end)
+            end = row[i].p_vaddr + row[i].p_memsz;
+    *start = base;
+    *bytes = xa_bits_align_up(end, xa_os_facts.page_bytes);
+    return true;
+}
+
+/*
+ * Unlike mincore(), which for a file tells of the system's cache, /proc/self/pagemap tells
+ * of this process: eight bytes a page, their highest bit set if it is there.
+ * Source: Linux Documentation/admin-guide/mm/pagemap.rst.
+ */
+size_t
+xa_os_present_bytes(uintptr_t address, size_t bytes)
+{
+    uint64_t pages[64];
+    size_t page = xa_os_facts.page_bytes, total = 0;
+    long file =
+        call(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (is_error(file))
+        return 0;
+    long got = call(SYS_lseek, file, (long)(address / page * sizeof pages[0]), SEEK_SET, 0, 0, 0);
+    for (size_t left = bytes / page; left > 0 && got >= 0; left -= (size_t)got / sizeof pages[0]) {
+        size_t part = left < 64 ? left : 64;
+        got = call(SYS_read, file, (long)pages, (long)(part * sizeof pages[0]), 0, 0, 0);
+        if (got < (long)sizeof pages[0])
+            break;
+        for (size_t i = 0; i < (size_t)got / sizeof pages[0]; i++)
+            total += (size_t)(pages[i] >> 63) * page;
+    }
+    call(SYS_close, file, 0, 0, 0, 0, 0);
     return total;
 }
 
@@ -331,10 +394,12 @@ xa_os_write_error(const char *text, size_t bytes)
 }
 
 bool
-xa_os_append_file(const char *path, const char *text, size_t bytes)
+xa_os_append_file(const char *path, enum xa_os_file which, const char *text, size_t bytes)
 {
-    long file = call(SYS_openat, AT_FDCWD, (long)path,
-        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600, 0, 0);
+    int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+    if (which == XA_OS_FILE_NEW)
+        flags |= O_CREAT | O_EXCL;
+    long file = call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
     if (is_error(file))
         return false;
     bool done = write_all(file, text, bytes);

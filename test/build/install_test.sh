@@ -25,6 +25,8 @@ quietly make -s install
 diff -u - <(installed) <<'END' || complain "other files are installed than expected"
 ./bin/xalloc-config
 ./bin/xalloc-run
+./bin/xalloc-stat
+./include/xalloc/jemalloc.h
 ./include/xalloc/xalloc.h
 ./lib/libxalloc.a
 ./lib/libxalloc.la
@@ -36,6 +38,7 @@ diff -u - <(installed) <<'END' || complain "other files are installed than expec
 ./share/doc/xalloc/README.md
 ./share/man/man1/xalloc-config.1
 ./share/man/man1/xalloc-run.1
+./share/man/man1/xalloc-stat.1
 ./share/man/man3/xalloc.3
 END
 

@@ -98,6 +98,8 @@ static struct {
     uint64_t signal_mask;
     unsigned asleep_number; /* 0: none */
     uint64_t asleep_mask;
+    uintptr_t library_start;
+    size_t library_bytes; /* 0: part of the program */
     bool environment_is_ready;
     struct named environment[NAMES_MAX];
     struct named files[NAMES_MAX];
@@ -561,6 +563,33 @@ xa_os_resident_bytes(uintptr_t address, size_t bytes)
     return total < bytes ? total : bytes;
 }
 
+void
+xa_os_resident_pages(uintptr_t address, size_t count, unsigned char *present)
+{
+    size_t page = xa_os_facts.page_bytes;
+    if (page == (size_t)sysconf(_SC_PAGESIZE))
+        look_at_pages(address, count, present);
+    for (size_t i = 0; i < count; i++)
+        present[i] = page == (size_t)sysconf(_SC_PAGESIZE)
+            ? present[i] & 1
+            : count_resident(address + i * page, page) != 0;
+}
+
+bool
+xa_os_library_range(uintptr_t *start, size_t *bytes)
+{
+    *start = settings.library_start;
+    *bytes = settings.library_bytes;
+    return settings.library_bytes != 0;
+}
+
+size_t
+xa_os_present_bytes(uintptr_t address, size_t bytes)
+{
+    (void)address;
+    return bytes / 2;
+}
+
 bool
 xa_os_wipe_on_fork(uintptr_t address)
 {
@@ -665,13 +694,14 @@ xa_os_write_error(const char *text, size_t bytes)
 }
 
 bool
-xa_os_append_file(const char *path, const char *text, size_t bytes)
+xa_os_append_file(const char *path, enum xa_os_file which, const char *text, size_t bytes)
 {
     bool fails = is_to_fail_locked(XA_OS_FAKE_APPEND_FILE);
-    if (fails)
+    bool exists = strcmp(host.appended_path, path) == 0 || find_named(settings.files, path) != NULL;
+    if (fails || exists != (which == XA_OS_FILE_EXISTING))
         return false;
     pthread_mutex_lock(&mutex);
-    if (strcmp(host.appended_path, path) != 0)
+    if (which == XA_OS_FILE_NEW)
         host.appended_length = 0;
     snprintf(host.appended_path, sizeof host.appended_path, "%s", path);
     append(host.appended, &host.appended_length, APPENDED_MAX, text, bytes);
@@ -770,6 +800,13 @@ void
 xa_os_fake_set_affinity(unsigned processors)
 {
     settings.processors = processors;
+}
+
+void
+xa_os_fake_set_library(uintptr_t start, size_t bytes)
+{
+    settings.library_start = start;
+    settings.library_bytes = bytes;
 }
 
 void

@@ -57,6 +57,9 @@ void xa_os_fake_set_clock(uint64_t now_ms);
 
 void xa_os_fake_set_affinity(unsigned processors);
 
+/* Where the library's file is mapped, of which half is there; of 0 bytes, as at first: nowhere. */
+void xa_os_fake_set_library(uintptr_t start, size_t bytes);
+
 /* What threads' masks of blocked signals are outside handlers. */
 void xa_os_fake_set_signal_mask(uint64_t signal_mask);
 

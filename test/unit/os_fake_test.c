@@ -201,8 +201,8 @@ names_files_and_errors_are_kept(void **state)
     assert_int_equal(xa_os_read_file("/f", buffer, sizeof buffer), 8);
     assert_memory_equal(buffer, "01234567", 8);
     assert_null(xa_os_fake_appended("/g"));
-    assert_true(xa_os_append_file("/g", "ab", 2));
-    assert_true(xa_os_append_file("/g", "c", 1));
+    assert_true(xa_os_append_file("/g", XA_OS_FILE_NEW, "ab", 2));
+    assert_true(xa_os_append_file("/g", XA_OS_FILE_EXISTING, "c", 1));
     assert_string_equal(xa_os_fake_appended("/g"), "abc");
     xa_os_write_error("oh", 2);
     xa_os_write_error(" no", 3);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -159,6 +160,72 @@ untouched_and_unmapped_pages_are_not_resident(void **state)
     ((char *)address)[3 * page] = 1;
     assert_true(xa_os_resident_bytes(address, 4 * page) >= page);
     assert_true(xa_os_unmap(address, PAGES * page));
+}
+
+static void
+make_path(char *path, size_t bytes)
+{
+    const char *directory = getenv("TMPDIR");
+    snprintf(
+        path, bytes, "%s/os_linux_test.%d", directory != NULL ? directory : "/tmp", (int)getpid());
+    unlink(path);
+}
+
+static void
+pages_are_told_apart(void **state)
+{
+    unsigned char present[8];
+    (void)state;
+    uintptr_t address = xa_os_map_anywhere(8 * page);
+    assert_int_not_equal(address, 0);
+    (void)xa_os_advise_huge_pages(address, 8 * page, XA_OS_HUGE_PAGES_AVOIDED);
+    *(char *)(address + 2 * page) = 1;
+    *(char *)(address + 5 * page) = 1;
+    assert_true(xa_os_unmap(address + 3 * page, page));
+    memset(present, 0x5a, sizeof present);
+    xa_os_resident_pages(address, 8, present);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(present[i], i == 2 || i == 5);
+    assert_true(xa_os_unmap(address, 3 * page));
+    assert_true(xa_os_unmap(address + 4 * page, 4 * page));
+}
+
+/* The pages of a file may be in the system's memory without being in this process's. */
+static void
+pages_of_files_are_present_once_they_are_read(void **state)
+{
+    size_t pages = 200;
+    char path[512];
+    (void)state;
+    make_path(path, sizeof path);
+    int file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    assert_true(file >= 0);
+    for (size_t i = 0; i < pages; i++)
+        assert_int_equal(pwrite(file, "x", 1, (off_t)(i * page)), 1);
+    assert_int_equal(ftruncate(file, (off_t)(pages * page)), 0);
+    char *map = mmap(NULL, pages * page, PROT_READ, MAP_PRIVATE, file, 0);
+    assert_ptr_not_equal(map, MAP_FAILED);
+    assert_int_equal(madvise(map, pages * page, MADV_RANDOM), 0);
+    assert_int_equal(xa_os_present_bytes((uintptr_t)map, pages * page), 0);
+    /* The kernel may bring some neighbours along. */
+    assert_int_equal(*(volatile char *)map, 'x');
+    assert_in_range(xa_os_present_bytes((uintptr_t)map, pages * page), page, 16 * page);
+    for (size_t i = 0; i < pages; i++)
+        assert_int_equal(*(volatile char *)(map + i * page), 'x');
+    assert_int_equal(xa_os_present_bytes((uintptr_t)map, pages * page), pages * page);
+    assert_int_equal(munmap(map, pages * page), 0);
+    close(file);
+    unlink(path);
+    errno = ODD_ERRNO;
+}
+
+static void
+a_program_s_own_code_is_no_library(void **state)
+{
+    uintptr_t start;
+    size_t bytes;
+    (void)state;
+    assert_false(xa_os_library_range(&start, &bytes));
 }
 
 static void
@@ -459,15 +526,6 @@ processors_are_counted_by_the_mask(void **state)
 }
 
 static void
-make_path(char *path, size_t bytes)
-{
-    const char *directory = getenv("TMPDIR");
-    snprintf(
-        path, bytes, "%s/os_linux_test.%d", directory != NULL ? directory : "/tmp", (int)getpid());
-    unlink(path);
-}
-
-static void
 files_are_made_private_appended_to_and_read(void **state)
 {
     char path[512], text[16];
@@ -476,15 +534,17 @@ files_are_made_private_appended_to_and_read(void **state)
     make_path(path, sizeof path);
     errno = ODD_ERRNO;
     assert_int_equal(xa_os_read_file(path, text, sizeof text), -1);
-    assert_true(xa_os_append_file(path, "hello ", 6));
-    assert_true(xa_os_append_file(path, "world, and more", 15));
+    assert_false(xa_os_append_file(path, XA_OS_FILE_EXISTING, "x", 1));
+    assert_true(xa_os_append_file(path, XA_OS_FILE_NEW, "hello ", 6));
+    assert_true(xa_os_append_file(path, XA_OS_FILE_EXISTING, "world, and more", 15));
+    assert_false(xa_os_append_file(path, XA_OS_FILE_NEW, "x", 1));
     assert_int_equal(xa_os_read_file(path, text, sizeof text), 16);
     assert_memory_equal(text, "hello world, and", 16);
     assert_int_equal(xa_os_read_file(path, text, 5), 5);
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
     assert_int_equal(about.st_size, 21);
-    assert_false(xa_os_append_file("/no/such/directory/file", "x", 1));
+    assert_false(xa_os_append_file("/no/such/directory/file", XA_OS_FILE_NEW, "x", 1));
     assert_int_equal(xa_os_read_file("/", text, sizeof text), -1);
     assert_int_equal(xa_os_read_file("/dev/null", text, sizeof text), 0);
     unlink(path);
@@ -500,7 +560,8 @@ a_symbolic_link_is_not_written_through(void **state)
     unlink(link);
     assert_int_equal(symlink(path, link), 0);
     errno = ODD_ERRNO;
-    assert_false(xa_os_append_file(link, "x", 1));
+    assert_false(xa_os_append_file(link, XA_OS_FILE_NEW, "x", 1));
+    assert_false(xa_os_append_file(link, XA_OS_FILE_EXISTING, "x", 1));
     assert_int_equal(xa_os_read_file(path, text, sizeof text), -1);
     unlink(link);
 }
@@ -673,6 +734,9 @@ main(void)
         cmocka_unit_test_setup_teardown(
             offered_pages_read_as_they_were_or_as_zeros_until_they_are_written, begin, end),
         cmocka_unit_test_setup_teardown(untouched_and_unmapped_pages_are_not_resident, begin, end),
+        cmocka_unit_test_setup_teardown(pages_are_told_apart, begin, end),
+        cmocka_unit_test_setup_teardown(pages_of_files_are_present_once_they_are_read, begin, end),
+        cmocka_unit_test_setup_teardown(a_program_s_own_code_is_no_library, begin, end),
         cmocka_unit_test_setup_teardown(a_hole_hides_no_pages_before_or_behind_it, begin, end),
         cmocka_unit_test_setup_teardown(
             residency_of_long_ranges_is_the_sum_of_their_parts, begin, end),

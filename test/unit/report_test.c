@@ -50,12 +50,23 @@ keep(void *context, const char *piece, size_t bytes)
     assert_int_equal(piece[bytes - 1], '\n');
 }
 
+/* As text, of these parts. */
 static void
-write_report(enum xa_report_depth depth)
+write_report(unsigned parts)
 {
+    const struct xa_report_wish wish = {XA_EMITTER_TEXT, parts};
     length = pieces = 0;
-    assert_true(xa_report_write(" for a test", depth, keep, &length));
+    assert_true(xa_report_write(" for a test", &wish, keep, &length));
     xa_statistics_gather(&s, XA_STATISTICS_WITH_RESIDENT);
+}
+
+/* With these letters. */
+static void
+print(const char *letters)
+{
+    const struct xa_report_wish wish = xa_report_parse(letters);
+    length = pieces = 0;
+    assert_true(xa_report_write(" for a test", &wish, keep, &length));
 }
 
 static void
@@ -119,7 +130,7 @@ every_line_fits_and_holds_plain_text(void **state)
 {
     (void)state;
     allocate_some();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     size_t column = 0;
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '\n') {
@@ -152,7 +163,7 @@ even_the_largest_numbers_fit(void **state)
     atomic_fetch_add(&bin->allocations, (size_t)1 << 24);
     atomic_fetch_add(&xa_arena_at(0)->heap.counters.mapped_bytes, (size_t)1 << 42);
     atomic_fetch_add(&xa_arena_at(0)->heap.counters.purged_bytes, (size_t)1 << 55);
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     size_t column = 0;
     for (size_t i = 0; i < length; i++) {
         column = text[i] == '\n' ? 0 : column + 1;
@@ -219,7 +230,7 @@ the_classes_are_listed_and_add_up(void **state)
 {
     (void)state;
     allocate_some();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     const char *line = strstr(text, "Size classes");
     assert_non_null(line);
     line = next_line(next_line(line));
@@ -256,7 +267,7 @@ the_arenas_are_listed_and_add_up(void **state)
     xa_arena_set_limit(2);
     struct xa_arena *other = xa_arena_assign();
     assert_int_equal(other->index, 1);
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     const char *line = next_line(next_line(strstr(text, "\nArenas") + 1));
     size_t columns[16], active = 0;
     for (unsigned i = 0; i < 2; i++, line = next_line(line)) {
@@ -276,7 +287,7 @@ options_are_listed_that_are_not_at_their_defaults(void **state)
     xalloc_conf = NULL;
     xa_os_fake_set_environment("XALLOC_CONF", "narenas:3,stats_print:true");
     allocate_some();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     const char *line = strstr(text, "Options");
     assert_non_null(line);
     assert_int_equal(count_lines(line, text + length), 3);
@@ -290,7 +301,7 @@ without_settings_there_are_no_options_to_list(void **state)
     (void)state;
     xalloc_conf = NULL;
     allocate_some();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     const char *line = strstr(text, "Options");
     assert_string_equal(next_line(line), "  none\n");
 }
@@ -302,19 +313,141 @@ report_again(void *context, const char *piece, size_t bytes)
     unsigned *refused = context;
     (void)piece;
     (void)bytes;
-    if (!xa_report_write(" again", XA_REPORT_FULL, report_again, context))
+    const struct xa_report_wish wish = {XA_EMITTER_TEXT, 0};
+    if (!xa_report_write(" again", &wish, report_again, context))
         ++*refused;
 }
 
 static void
-a_report_in_the_middle_of_another_writes_nothing(void **state)
+reports_begin_in_the_middle_of_another_but_not_for_ever(void **state)
 {
+    const struct xa_report_wish wish = {XA_EMITTER_TEXT, 0};
     unsigned refused = 0;
     (void)state;
     allocate_some();
-    assert_true(xa_report_write("", XA_REPORT_SUMMARY, report_again, &refused));
+    assert_true(xa_report_write("", &wish, report_again, &refused));
     assert_true(refused >= 1);
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
+}
+
+/* The bytes of the places, and those in memory, behind their labels. */
+static void
+the_places_come_first_and_add_up(void **state)
+{
+    static const char *const labels[] = {"live", "rounding up", "free slots", "slab tails",
+        "thread caches", "depots", "large stock", "unused, dirty", "unused, muzzy", "unused, huge",
+        "unused, empty", "metadata", "library"};
+    static void *more[OBJECTS];
+    size_t bytes = 0, resident = 0;
+    (void)state;
+    xa_os_fake_set_library(MIB, 256 * 1024);
+    allocate_some();
+    xa_fast_free(memset(xa_fast_malloc(40 * MIB), 1, 40 * MIB));
+    /* Half of a class's slots in use. */
+    for (int i = 0; i < OBJECTS; i++)
+        more[i] = memset(xa_fast_malloc(1000), 1, 1000);
+    for (int i = 0; i < OBJECTS; i += 2)
+        xa_fast_free(more[i]);
+    write_report(XA_REPORT_SUMMARY);
+    assert_memory_equal(next_line(text), "Where the memory is ", 20);
+    for (unsigned i = 0; i < sizeof labels / sizeof *labels; i++) {
+        size_t first = number_of(labels[i]), second = 0;
+        const char *line = strstr(find_line(text, labels[i]), "B ");
+        assert_non_null(line);
+        second = strtoull(line + 1, NULL, 10);
+        assert_int_equal(first, s.places[i].bytes);
+        assert_true(second <= first + 4096);
+        bytes += first;
+        resident += second;
+    }
+    assert_int_equal(bytes, number_of("in all"));
+    assert_int_equal(bytes, number_of("mapped") + 256 * 1024);
+    assert_int_equal(resident, number_of("resident") + 128 * 1024);
+    assert_non_null(strstr(text, "What would give most back\n"));
+    assert_non_null(strstr(text, "malloc_trim(0) gives them back now"));
+    assert_non_null(strstr(text, "\n    class "));
+}
+
+static void
+a_small_process_gets_no_advice(void **state)
+{
+    (void)state;
+    assert_non_null(xa_fast_malloc(100));
+    write_report(XA_REPORT_ALL);
+    assert_non_null(strstr(text, "What would give most back\n  nothing that is worth it\n"));
+    assert_null(strstr(text, "\n    class "));
+}
+
+static void
+each_letter_has_its_effect(void **state)
+{
+    static const struct {
+        const char *letter;
+        const char *without[3];
+    } letters[] = {
+        {"g", {"Options that"}},
+        {"m", {"Size classes", "  large  ", "  huge  "}},
+        {"a", {"\nArenas\n"}},
+        {"b", {"Size classes"}},
+        {"l", {"  large  ", "  huge  "}},
+        {"e", {"Free runs"}},
+        {"h", {"huge pages"}},
+        {"r", {"resident", "in memory", "Free runs"}},
+        /* There are no such figures. */
+        {"d", {NULL}},
+        {"x", {NULL}},
+    };
+    (void)state;
+    allocate_some();
+    for (unsigned i = 0; i < sizeof letters / sizeof *letters; i++) {
+        for (unsigned j = 0; j < 3 && letters[i].without[j] != NULL; j++) {
+            print("");
+            assert_non_null(strstr(text, letters[i].without[j]));
+            print(letters[i].letter);
+            /* "in memory" is also in the explanations of other lines. */
+            const char *found = strstr(text, letters[i].without[j]);
+            if (found != NULL && strncmp(found, "in memory, ", 11) != 0)
+                fail_msg("%s leaves \"%s\"", letters[i].letter, letters[i].without[j]);
+        }
+    }
+    print("gmabler");
+    size_t shortest = length;
+    print("gmdablxer?!z");
+    assert_int_equal(length, shortest);
+    print(NULL);
+    assert_non_null(strstr(text, "Options that"));
+}
+
+static void
+json_is_one_object_with_ours_first(void **state)
+{
+    (void)state;
+    allocate_some();
+    print("J");
+    assert_memory_equal(text, "{\n\t\"xalloc\": {\n\t\t\"version\": ", 28);
+    assert_non_null(strstr(text, "\n\t\"jemalloc\": {\n"));
+    assert_string_equal(text + length - 6, "\n\t}\n}\n");
+    long depth = 0;
+    for (size_t i = 0; i < length; i++)
+        depth += strchr("{[", text[i]) != NULL ? 1 : strchr("}]", text[i]) != NULL ? -1 : 0;
+    assert_int_equal(depth, 0);
+    print("Jgr");
+    assert_null(strstr(text, "\"version\""));
+    assert_null(strstr(text, "\"opt\""));
+    assert_null(strstr(text, "resident"));
+}
+
+static void
+metrics_have_their_end(void **state)
+{
+    (void)state;
+    allocate_some();
+    print("O");
+    assert_memory_equal(text, "# TYPE xalloc info\n", 19);
+    assert_string_equal(text + length - 6, "# EOF\n");
+    assert_non_null(strstr(text, "\nxalloc_place_mapped_bytes{place=\"live\"} "));
+    assert_non_null(strstr(text, "\nxalloc_class_allocations_total{size=\"64\"} "));
+    assert_null(strstr(text, "jemalloc"));
 }
 
 static unsigned long
@@ -328,10 +461,10 @@ a_report_allocates_nothing(void **state)
 {
     (void)state;
     allocate_some();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     size_t allocated = s.allocated, metadata = s.metadata;
     unsigned long calls = calls_for_memory();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     assert_int_equal(s.allocated, allocated);
     assert_int_equal(s.metadata, metadata);
     assert_int_equal(calls_for_memory(), calls);
@@ -342,48 +475,9 @@ a_report_can_be_written_before_the_first_call(void **state)
 {
     (void)state;
     xa_os_init();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     assert_int_equal(number_of("allocated"), 0);
     assert_int_equal(number_of("mapped"), 0);
-}
-
-static void
-the_report_goes_to_standard_error(void **state)
-{
-    (void)state;
-    allocate_some();
-    xa_report_at_exit();
-    assert_non_null(strstr(xa_os_fake_errors(), " at exit (xalloc "));
-    xa_os_fake_clear_errors();
-    xa_report_at_signal();
-    assert_non_null(strstr(xa_os_fake_errors(), " at a signal (xalloc "));
-}
-
-static void
-the_report_goes_to_the_file_that_is_named(void **state)
-{
-    (void)state;
-    xa_os_fake_set_environment("XALLOC_CONF", "stats_file:/tmp/stats");
-    allocate_some();
-    xa_report_at_exit();
-    assert_string_equal(xa_os_fake_errors(), "");
-    const char *written = xa_os_fake_appended("/tmp/stats.4711");
-    assert_non_null(written);
-    assert_memory_equal(written, "xalloc: statistics of process 4711 at exit", 42);
-    assert_non_null(strstr(written, "\nArenas\n"));
-}
-
-static void
-a_file_that_cannot_be_written_is_standard_error(void **state)
-{
-    (void)state;
-    xa_os_fake_set_environment("XALLOC_CONF", "stats_file:/tmp/stats");
-    allocate_some();
-    xa_os_fake_fail(XA_OS_FAKE_APPEND_FILE, 1, XA_OS_FAKE_FROM_THEN_ON);
-    xa_report_at_exit();
-    assert_null(xa_os_fake_appended("/tmp/stats.4711"));
-    assert_non_null(strstr(xa_os_fake_errors(), " at exit (xalloc "));
-    assert_non_null(strstr(xa_os_fake_errors(), "\nArenas\n"));
 }
 
 static void
@@ -410,7 +504,7 @@ strict_system_calls_leave_the_resident_bytes_out(void **state)
     (void)state;
     xa_os_fake_set_environment("XALLOC_CONF", "strict_syscalls:true");
     allocate_some();
-    write_report(XA_REPORT_FULL);
+    write_report(XA_REPORT_ALL);
     assert_null(find_line(text, "resident"));
     assert_null(find_line(text, "huge pages"));
     assert_int_equal(number_of("allocated"), s.allocated);
@@ -423,16 +517,18 @@ main(void)
         XA_OS_FAKE_FRESH(every_line_fits_and_holds_plain_text),
         XA_OS_FAKE_FRESH(even_the_largest_numbers_fit),
         XA_OS_FAKE_FRESH(the_summary_adds_up_and_is_that_of_the_statistics),
+        XA_OS_FAKE_FRESH(the_places_come_first_and_add_up),
+        XA_OS_FAKE_FRESH(a_small_process_gets_no_advice),
+        XA_OS_FAKE_FRESH(each_letter_has_its_effect),
+        XA_OS_FAKE_FRESH(json_is_one_object_with_ours_first),
+        XA_OS_FAKE_FRESH(metrics_have_their_end),
         XA_OS_FAKE_FRESH(the_classes_are_listed_and_add_up),
         XA_OS_FAKE_FRESH(the_arenas_are_listed_and_add_up),
         XA_OS_FAKE_FRESH(options_are_listed_that_are_not_at_their_defaults),
         XA_OS_FAKE_FRESH(without_settings_there_are_no_options_to_list),
-        XA_OS_FAKE_FRESH(a_report_in_the_middle_of_another_writes_nothing),
+        XA_OS_FAKE_FRESH(reports_begin_in_the_middle_of_another_but_not_for_ever),
         XA_OS_FAKE_FRESH(a_report_allocates_nothing),
         XA_OS_FAKE_FRESH(a_report_can_be_written_before_the_first_call),
-        XA_OS_FAKE_FRESH(the_report_goes_to_standard_error),
-        XA_OS_FAKE_FRESH(the_report_goes_to_the_file_that_is_named),
-        XA_OS_FAKE_FRESH(a_file_that_cannot_be_written_is_standard_error),
         XA_OS_FAKE_FRESH(memory_in_huge_pages_is_that_of_heaps_and_huge_objects),
         XA_OS_FAKE_FRESH(strict_system_calls_leave_the_resident_bytes_out),
     };

@@ -6,7 +6,9 @@
 #include "support/os_fake.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "alloc/fast_path.h"
 #include "alloc/start.h"
@@ -80,6 +82,24 @@ check_sums(void)
     assert_int_equal(s.lost, 0);
 }
 
+/* Every byte is in one place, and so is every byte in memory. */
+static void
+check_places(void)
+{
+    size_t bytes = 0, resident = 0;
+    for (unsigned i = 0; i < XA_PLACES; i++) {
+        bytes += s.places[i].bytes;
+        resident += s.places[i].resident;
+        if (i != XA_PLACE_METADATA && s.places[i].resident > s.places[i].bytes)
+            fail_msg("place %u: %zu of %zu bytes are in memory", i, s.places[i].resident,
+                s.places[i].bytes);
+    }
+    assert_int_equal(bytes, s.mapped + s.places[XA_PLACE_LIBRARY].bytes);
+    assert_int_equal(resident, s.resident + s.places[XA_PLACE_LIBRARY].resident);
+    /* What was given back is not there. */
+    assert_int_equal(s.places[XA_PLACE_RETAINED].resident, 0);
+}
+
 /* The host knows what is mapped and resident; the library's own static memory aside. */
 static void
 check_host(void)
@@ -88,6 +108,7 @@ check_host(void)
     assert_int_equal(s.mapped, own);
     assert_true(s.resident >= xa_os_fake_resident_bytes());
     assert_true(s.resident <= xa_os_fake_resident_bytes() + STATIC_BYTES);
+    check_places();
 }
 
 /* The program knows what it has. */
@@ -215,6 +236,109 @@ a_quick_look_asks_the_host_nothing(void **state)
 }
 
 static void
+count_arena(void *context, const struct xa_arena *arena)
+{
+    size_t *counts = context;
+    assert_ptr_equal(arena, xa_arena_at(arena->index));
+    counts[0]++;
+}
+
+static void
+count_thread(void *context, struct xa_thread_state *state, size_t cached_bytes)
+{
+    size_t *counts = context;
+    assert_ptr_equal(state, xa_thread_state_self);
+    counts[1] += cached_bytes;
+}
+
+static void
+a_visitor_sees_what_is_counted(void **state)
+{
+    size_t counts[2] = {0};
+    const struct xa_statistics_visitor visitor = {count_arena, count_thread, counts};
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        xa_fast_free(xa_fast_malloc(100 + i * 7));
+    xa_fast_free(xa_fast_malloc(MIB));
+    xa_statistics_gather_each(&s, XA_STATISTICS_QUICK, &visitor);
+    assert_int_equal(counts[0], s.arenas);
+    assert_int_equal(counts[1], s.thread_cached);
+    assert_true(counts[1] > MIB);
+}
+
+static void
+the_places_of_objects_are_known(void **state)
+{
+    (void)state;
+    xa_os_fake_set_library(MIB, 128 * 1024);
+    /* 65 bytes in a class of 80, 100 KiB in seven granules, 9 MiB and a byte in pages. */
+    for (int i = 0; i < 1000; i++)
+        memset(xa_fast_malloc(65), 1, 65);
+    memset(xa_fast_malloc(100 * 1024), 1, 100 * 1024);
+    memset(xa_fast_malloc(9 * MIB + 1), 1, 9 * MIB + 1);
+    xa_fast_free(memset(xa_fast_malloc(MIB), 1, MIB));
+    xa_fast_free(memset(xa_fast_malloc(7 * MIB), 1, 7 * MIB));
+    gather();
+    check_places();
+    assert_in_range(s.places[XA_PLACE_LIVE].bytes, 65000 + 100 * 1024 + 9 * MIB + 1 - 80,
+        65000 + 100 * 1024 + 9 * MIB + 1 + 80);
+    assert_in_range(s.places[XA_PLACE_LIVE].resident, s.places[XA_PLACE_LIVE].bytes - 4096,
+        s.places[XA_PLACE_LIVE].bytes);
+    assert_in_range(s.places[XA_PLACE_ROUNDING].bytes, 15000 + 12 * 1024 + 4095 - 80,
+        15000 + 12 * 1024 + 4095 + 80);
+    assert_int_equal(s.places[XA_PLACE_STOCK].bytes, MIB);
+    assert_int_equal(s.places[XA_PLACE_STOCK].resident, MIB);
+    assert_int_equal(s.places[XA_PLACE_HUGE_KEPT].bytes, 7 * MIB);
+    assert_int_equal(s.places[XA_PLACE_HUGE_KEPT].resident, 7 * MIB);
+    assert_int_equal(s.places[XA_PLACE_LIBRARY].bytes, 128 * 1024);
+    assert_int_equal(s.places[XA_PLACE_LIBRARY].resident, 64 * 1024);
+    assert_true(s.places[XA_PLACE_METADATA].resident > 0);
+    assert_int_equal(s.classes[xa_size_class_of(65)].rounding, 15000);
+}
+
+/* The least time, in nanoseconds, of some calls: what else runs on the machine does not count. */
+static uint64_t
+time_quick_look(void)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 300; i++) {
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        xa_statistics_gather(&s, XA_STATISTICS_QUICK);
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        uint64_t took = (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec -
+            (uint64_t)from.tv_nsec;
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
+static void
+a_quick_look_at_64_arenas_takes_100_microseconds_at_most(void **state)
+{
+    enum { ARENAS = 64, AT_MOST_NS = 100000 };
+    (void)state;
+    xa_os_fake_set_environment("XALLOC_CONF", "narenas:64");
+    assert_non_null(xa_fast_malloc(1));
+    for (unsigned i = 0; i < ARENAS; i++) {
+        struct xa_arena *arena = xa_arena_assign();
+        for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+            void *object;
+            assert_int_equal(xa_arena_take(arena, c, &object, 1), 1);
+        }
+    }
+    uint64_t took = time_quick_look();
+    assert_int_equal(s.arenas, ARENAS);
+    assert_true(s.live_objects >= ARENAS * XA_SMALL_CLASSES);
+    /* Instrumented code, and code that is not optimised, does several times the work. */
+    const char *sanitizer = getenv("XA_SANITIZER");
+    if (XA_DEBUG || (sanitizer != NULL && strcmp(sanitizer, "no") != 0))
+        took /= 50;
+    if (took > AT_MOST_NS)
+        fail_msg("%zu ns for a look at %d arenas", (size_t)took, ARENAS);
+}
+
+static void
 everything_freed_and_trimmed_is_next_to_nothing(void **state)
 {
     struct xa_seed_random numbers = xa_seed_start(seed, 1);
@@ -303,6 +427,9 @@ main(void)
         XA_OS_FAKE_FRESH(the_kinds_of_objects_are_counted),
         XA_OS_FAKE_FRESH(rounding_up_is_sampled_from_the_requests),
         XA_OS_FAKE_FRESH(a_quick_look_asks_the_host_nothing),
+        XA_OS_FAKE_FRESH(a_visitor_sees_what_is_counted),
+        XA_OS_FAKE_FRESH(the_places_of_objects_are_known),
+        XA_OS_FAKE_FRESH(a_quick_look_at_64_arenas_takes_100_microseconds_at_most),
         XA_OS_FAKE_FRESH(everything_freed_and_trimmed_is_next_to_nothing),
         XA_OS_FAKE_FRESH(many_threads_figures_add_up_when_they_rest),
         XA_OS_FAKE_FRESH(gathering_disturbs_nobody),

@@ -1,0 +1,119 @@
+/*
+ * jemalloc.h - jemalloc's own functions, as libxalloc offers them.
+ *
+ * Names, constants and meanings are those of jemalloc 5.3 (jemalloc(3)), so that programs
+ * made for libjemalloc.so.2 work with libxalloc as they are.  Where jemalloc leaves something
+ * undefined, it says here what xalloc does.
+ *
+ * A build configured with --with-prefix has all public names with that prefix: define
+ * XALLOC_PREFIX (xalloc.pc does) before including this.
+ */
+#ifndef XALLOC_JEMALLOC_H
+#define XALLOC_JEMALLOC_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <strings.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifdef XALLOC_PREFIX
+#define XALLOC_JOIN_(a, b) a##b
+#define XALLOC_JOIN(a, b) XALLOC_JOIN_(a, b)
+#define XALLOC_NAME(name) XALLOC_JOIN(XALLOC_PREFIX, name)
+#else
+#define XALLOC_NAME(name) name
+#endif
+
+/* ---- Extended functions, arenas and extent hooks ---- */
+
+/*
+ * Flags for the functions below; or them together.
+ *
+ *   MALLOCX_LG_ALIGN(la)  at a multiple of 2^la; MALLOCX_ALIGN(a): of a, a power of two
+ *   MALLOCX_ZERO          new bytes are zero
+ *   MALLOCX_TCACHE(tc)    with the cache that "tcache.create" gave; MALLOCX_TCACHE_NONE: with none
+ *   MALLOCX_ARENA(a)      from that arena
+ */
+#define MALLOCX_LG_ALIGN(la) ((int)(la))
+#define MALLOCX_ALIGN(a)                                       \
+    ((int)(((size_t)(a) < (size_t)INT_MAX) ? ffs((int)(a)) - 1 \
+                                           : ffs((int)(((size_t)(a)) >> 32)) + 31))
+#define MALLOCX_ZERO ((int)0x40)
+#define MALLOCX_TCACHE(tc) ((int)(((tc) + 2) << 8))
+#define MALLOCX_TCACHE_NONE MALLOCX_TCACHE(-1)
+#define MALLOCX_ARENA(a) ((((int)(a)) + 1) << 20)
+
+/* In the place of an arena's number: all of them; those that were destroyed. */
+#define MALLCTL_ARENAS_ALL 4096
+#define MALLCTL_ARENAS_DESTROYED 4097
+
+/*
+ * At least `size` bytes, or NULL.  errno is not set.  Undefined with jemalloc: size 0 is taken
+ * as 1; an arena that does not exist gives NULL; a cache that does not exist is none.
+ */
+void *XALLOC_NAME(mallocx)(size_t size, int flags);
+
+/* Resize, moving the object if need be; NULL and the object as before if memory ran out. */
+void *XALLOC_NAME(rallocx)(void *pointer, size_t size, int flags);
+
+/*
+ * Resize where the object stands, to at least `size` and at best `size` + `extra` bytes.
+ * Returns the bytes that it has then, which are fewer than `size` if that was not possible.
+ */
+size_t XALLOC_NAME(xallocx)(void *pointer, size_t size, size_t extra, int flags);
+
+/* The bytes that the object has; the same as malloc_usable_size(). */
+size_t XALLOC_NAME(sallocx)(const void *pointer, int flags);
+
+/* Free.  NULL is left alone (undefined with jemalloc); so is a wrong size. */
+void XALLOC_NAME(dallocx)(void *pointer, int flags);
+void XALLOC_NAME(sdallocx)(void *pointer, size_t size, int flags);
+
+/* The bytes that mallocx(size, flags) would give; 0 if it could not. */
+size_t XALLOC_NAME(nallocx)(size_t size, int flags);
+
+/*
+ * The functions that get and give back the memory of an arena, for "arenas.create" and
+ * "arena.<i>.extent_hooks".  All but the first may be NULL, and may refuse by returning true.
+ * They may allocate and free; jemalloc(3) describes them under arena.<i>.extent_hooks.
+ */
+typedef struct extent_hooks_s extent_hooks_t;
+typedef void *(extent_alloc_t)(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment,
+    bool *zero, bool *commit, unsigned arena_ind);
+typedef bool(extent_dalloc_t)(
+    extent_hooks_t *hooks, void *addr, size_t size, bool committed, unsigned arena_ind);
+typedef void(extent_destroy_t)(
+    extent_hooks_t *hooks, void *addr, size_t size, bool committed, unsigned arena_ind);
+typedef bool(extent_commit_t)(extent_hooks_t *hooks, void *addr, size_t size, size_t offset,
+    size_t length, unsigned arena_ind);
+typedef bool(extent_decommit_t)(extent_hooks_t *hooks, void *addr, size_t size, size_t offset,
+    size_t length, unsigned arena_ind);
+typedef bool(extent_purge_t)(extent_hooks_t *hooks, void *addr, size_t size, size_t offset,
+    size_t length, unsigned arena_ind);
+typedef bool(extent_split_t)(extent_hooks_t *hooks, void *addr, size_t size, size_t size_a,
+    size_t size_b, bool committed, unsigned arena_ind);
+typedef bool(extent_merge_t)(extent_hooks_t *hooks, void *addr_a, size_t size_a, void *addr_b,
+    size_t size_b, bool committed, unsigned arena_ind);
+
+struct extent_hooks_s {
+    extent_alloc_t *alloc;
+    extent_dalloc_t *dalloc;
+    extent_destroy_t *destroy;
+    extent_commit_t *commit;
+    extent_decommit_t *decommit;
+    extent_purge_t *purge_lazy;
+    extent_purge_t *purge_forced;
+    extent_split_t *split;
+    extent_merge_t *merge;
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

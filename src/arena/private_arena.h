@@ -81,9 +81,6 @@ bool xa_private_arena_set_name(unsigned index, const char *name);
 /* The arena of a live object, or XA_PRIVATE_ARENA_NONE. */
 unsigned xa_private_arena_lookup(const void *pointer);
 
-/* True if the address lies in memory of some private arena: then the rest of the heap has no say. */
-bool xa_private_arena_owns(const void *pointer);
-
 /* ---- Objects ---- */
 
 /*

@@ -24,6 +24,7 @@
 
 #include "arena/large.h"
 #include "arena/private_chunk.h"
+#include "arena/private_figures.h"
 #include "arena/private_map.h"
 #include "base/assert.h"
 #include "config/options.h"
@@ -265,8 +266,6 @@ retire(struct xa_private_arena *arena, unsigned index)
     xa_lock_unlock(&registry.lock);
 }
 
-static void gather(const struct xa_private_arena *arena, struct xa_private_statistics *s);
-
 /* What it has counted goes to the sum of those that were destroyed, and begins again. */
 static void
 keep_figures(struct xa_private_arena *arena)
@@ -277,8 +276,8 @@ keep_figures(struct xa_private_arena *arena)
         registry.destroyed = xa_metadata_take(sizeof *registry.destroyed);
     figures = xa_metadata_take(sizeof *figures);
     if (registry.destroyed != NULL && figures != NULL) {
-        gather(arena, figures);
-        xa_private_arena_add(registry.destroyed, figures);
+        xa_private_figures_gather(arena, figures);
+        xa_private_figures_add(registry.destroyed, figures);
     }
     xa_lock_unlock(&registry.lock);
     if (figures != NULL)
@@ -548,7 +547,8 @@ xa_private_arena_take(
 }
 
 unsigned
-xa_private_arena_take_some(unsigned index, unsigned size_class, void **objects, unsigned count)
+xa_private_arena_take_some(
+    unsigned index, unsigned size_class, void **objects, unsigned count) XA_NO_ANALYSIS
 {
     struct xa_private_arena *arena = enter(index);
     unsigned taken = 0;
@@ -745,12 +745,10 @@ xa_private_arena_resize(void *pointer, size_t least, size_t most)
     size_t bytes = verdict == XA_PRIVATE_LIVE ? usable_bytes(&object) : 0;
     bool is_small = object.run != NULL && object.run->kind == XA_EXTENT_SLAB;
     /* A large object stays one. */
-    if (least <= XA_SMALL_MAX_BYTES)
-        least = XA_SMALL_MAX_BYTES + 1;
     if (bytes != 0 && !is_small && !object.is_lost && most > XA_SMALL_MAX_BYTES &&
         most <= PTRDIFF_MAX) {
-        if (most <= least || !resize(&object, most))
-            (void)!(bytes >= least && most > least ? true : resize(&object, least));
+        if (!resize(&object, most) && bytes < least && least < most)
+            (void)!resize(&object, least);
         bytes = usable_bytes(&object);
     }
     leave(object.arena);
@@ -759,50 +757,13 @@ xa_private_arena_resize(void *pointer, size_t least, size_t most)
 
 /* ---- Figures ---- */
 
-static void
-gather(const struct xa_private_arena *arena, struct xa_private_statistics *s)
-{
-    const struct xa_private_counters *c = &arena->counters;
-    *s = (struct xa_private_statistics){0};
-    s->threads = atomic_load_explicit(&arena->threads, memory_order_relaxed);
-    s->dirty_ms = atomic_load_explicit(&arena->decay_ms[0], memory_order_relaxed);
-    s->muzzy_ms = atomic_load_explicit(&arena->decay_ms[1], memory_order_relaxed);
-    s->created_ms = arena->created_ms;
-    s->small = xa_private_extent_load(&c->small);
-    s->large = xa_private_extent_load(&c->large);
-    s->small_objects = xa_private_extent_load(&c->small_objects);
-    s->large_objects = xa_private_extent_load(&c->large_objects);
-    s->large_allocations = atomic_load_explicit(&c->large_allocations, memory_order_relaxed);
-    s->large_frees = atomic_load_explicit(&c->large_frees, memory_order_relaxed);
-    s->active = xa_private_extent_load(&c->active);
-    s->dirty = xa_private_extent_load(&c->free_bytes[XA_PRIVATE_DIRTY]);
-    s->muzzy = xa_private_extent_load(&c->free_bytes[XA_PRIVATE_MUZZY]);
-    s->retained = xa_private_extent_load(&c->free_bytes[XA_PRIVATE_RETAINED]);
-    s->mapped = xa_private_extent_load(&c->mapped);
-    s->metadata = xa_private_extent_load(&c->metadata) + sizeof *arena;
-    s->purges = atomic_load_explicit(&c->purges, memory_order_relaxed);
-    s->purge_calls = atomic_load_explicit(&c->purge_calls, memory_order_relaxed);
-    s->purged_bytes = atomic_load_explicit(&c->purged_bytes, memory_order_relaxed);
-    for (unsigned i = 1; i <= XA_SMALL_CLASSES; i++) {
-        const struct xa_private_class_counters *from = &c->classes[i];
-        s->classes[i] = (struct xa_private_class_statistics){
-            .live = xa_private_extent_load(&from->live),
-            .slabs = xa_private_extent_load(&from->slabs),
-            .nonfull = xa_private_extent_load(&from->nonfull),
-            .allocations = atomic_load_explicit(&from->allocations, memory_order_relaxed),
-            .frees = atomic_load_explicit(&from->frees, memory_order_relaxed),
-            .slabs_made = atomic_load_explicit(&from->slabs_made, memory_order_relaxed),
-        };
-    }
-}
-
 bool
 xa_private_arena_statistics(unsigned index, struct xa_private_statistics *statistics)
 {
     const struct xa_private_arena *arena = at(index);
     if (arena == NULL)
         return false;
-    gather(arena, statistics);
+    xa_private_figures_gather(arena, statistics);
     return true;
 }
 
@@ -817,37 +778,6 @@ xa_private_arena_destroyed(struct xa_private_statistics *statistics)
         *statistics = *registry.destroyed;
     xa_lock_unlock(&registry.lock);
     xa_private_extent_end();
-}
-
-void
-xa_private_arena_add(struct xa_private_statistics *sum, const struct xa_private_statistics *more)
-{
-    sum->threads += more->threads;
-    sum->small += more->small;
-    sum->large += more->large;
-    sum->small_objects += more->small_objects;
-    sum->large_objects += more->large_objects;
-    sum->large_allocations += more->large_allocations;
-    sum->large_frees += more->large_frees;
-    sum->active += more->active;
-    sum->dirty += more->dirty;
-    sum->muzzy += more->muzzy;
-    sum->retained += more->retained;
-    sum->mapped += more->mapped;
-    sum->metadata += more->metadata;
-    sum->purges += more->purges;
-    sum->purge_calls += more->purge_calls;
-    sum->purged_bytes += more->purged_bytes;
-    for (unsigned i = 1; i <= XA_SMALL_CLASSES; i++) {
-        struct xa_private_class_statistics *to = &sum->classes[i];
-        const struct xa_private_class_statistics *from = &more->classes[i];
-        to->live += from->live;
-        to->slabs += from->slabs;
-        to->nonfull += from->nonfull;
-        to->allocations += from->allocations;
-        to->frees += from->frees;
-        to->slabs_made += from->slabs_made;
-    }
 }
 
 /* What will be given back some time, by itself. */

@@ -20,6 +20,7 @@
 #include "base/assert.h"
 #include "extent/metadata.h"
 #include "os/os.h"
+#include "page/page_purge.h"
 
 enum {
     INLINE_SLOTS = 64 * XA_PRIVATE_INLINE_WORDS,

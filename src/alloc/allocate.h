@@ -7,6 +7,7 @@
 #ifndef XA_ALLOC_ALLOCATE_H
 #define XA_ALLOC_ALLOCATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/annotate.h"
@@ -19,6 +20,13 @@ XA_MUST_USE void *xa_allocate_zeroed(size_t size);
 
 /* An address that is a multiple of `alignment`, a power of two. */
 XA_MUST_USE void *xa_allocate_aligned(size_t alignment, size_t size);
+
+/*
+ * All of these together, and from this automatic arena, without any cache; NULL: as the others do.
+ */
+struct xa_arena;
+XA_MUST_USE void *xa_allocate_from(
+    struct xa_arena *arena, size_t size, size_t alignment, bool wants_zeros);
 
 /* A limit was met: give back what can be, and tell the program's callback.  Without any lock. */
 XA_COLD void xa_allocate_answer_limit(void);

@@ -12,6 +12,7 @@
 
 #include "alloc/start.h"
 #include "arena/arena.h"
+#include "arena/private_arena.h"
 #include "base/text.h"
 #include "config/options.h"
 #include "control/report.h"
@@ -53,7 +54,9 @@ malloc_trim(size_t pad)
     if (xa_os_now_ms() >= deadline_ms)
         xa_background_finish_trim();
     xa_start_leave(state);
-    return bytes != 0;
+    size_t waiting = xa_private_arena_dirty_bytes();
+    xa_private_arena_purge_all();
+    return bytes != 0 || xa_private_arena_dirty_bytes() < waiting;
 }
 
 static size_t

@@ -27,6 +27,12 @@ void xa_arena_set_limit(unsigned limit);
 /* The arena that the next thread should use: the one with the fewest. */
 struct xa_arena *xa_arena_assign(void);
 
+/* The arena of this index, made now if need be; NULL if there is to be none, or memory ran out. */
+struct xa_arena *xa_arena_obtain(unsigned index);
+
+/* A thread uses the arena that was not given it by xa_arena_assign(). */
+void xa_arena_join(struct xa_arena *arena);
+
 /* A thread that xa_arena_assign() counted is gone. */
 void xa_arena_leave(struct xa_arena *arena);
 

@@ -51,8 +51,9 @@ xa_large_granules_of(uintptr_t address)
     return xa_page_map_record(xa_page_map_granule_of(address))->granules;
 }
 
-/* Bytes that the program may use. */
+/* Bytes of the object's granules, and as the program asked. */
 size_t xa_large_usable_bytes(uintptr_t address);
+size_t xa_large_asked_bytes(uintptr_t address);
 
 /* Change the size where the object stands.  False if that is not possible. */
 XA_MUST_USE bool xa_large_resize(uintptr_t address, size_t bytes);

@@ -67,6 +67,7 @@ xa_thread_state_take(void)
         state->fork_generation = states.fork_generation;
         state->exit_round = 0;
         state->is_first = false;
+        state->bound_arena = state->hook_depth = 0;
         /* A thread that a fork cut off may have left it set. */
         atomic_store_explicit(&state->is_inside, false, memory_order_relaxed);
         /*

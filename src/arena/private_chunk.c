@@ -57,19 +57,23 @@ count_bits(const struct xa_bitmap *map)
     return xa_bitmap_count(map, 0, XA_BITMAP_BITS);
 }
 
-/* The bitmaps have changed: bring the counters up to date. */
+/*
+ * The bitmaps have changed: bring the counters up to date.  What has been purged as well as can be
+ * is retained.
+ */
 static void
 recount(struct xa_private_arena *arena, struct xa_private_chunk *chunk)
 {
-    struct xa_bitmap dirty = xa_bitmap_and(&chunk->free, &chunk->dirty);
-    unsigned muzzy = count_bits(&chunk->muzzy), all = count_bits(&dirty);
-    size_t waiting = (size_t)count_bits(&chunk->waiting) * XA_GRANULE_BYTES;
-    count_quality(arena, chunk, XA_PRIVATE_DIRTY, all - muzzy);
+    struct xa_bitmap both = xa_bitmap_and(&chunk->waiting, &chunk->muzzy);
+    unsigned waiting = count_bits(&chunk->waiting), muzzy = count_bits(&chunk->muzzy);
+    unsigned dirty = waiting - count_bits(&both);
+    count_quality(arena, chunk, XA_PRIVATE_DIRTY, dirty);
     count_quality(arena, chunk, XA_PRIVATE_MUZZY, muzzy);
-    count_quality(
-        arena, chunk, XA_PRIVATE_RETAINED, count_bits(&chunk->free) - all + chunk->purging);
-    xa_private_extent_count(&arena->counters.waiting, waiting - chunk->counted_waiting);
-    chunk->counted_waiting = waiting;
+    count_quality(arena, chunk, XA_PRIVATE_RETAINED,
+        count_bits(&chunk->free) - dirty - muzzy + chunk->purging);
+    xa_private_extent_count(&arena->counters.waiting,
+        (size_t)waiting * XA_GRANULE_BYTES - chunk->counted_waiting);
+    chunk->counted_waiting = (size_t)waiting * XA_GRANULE_BYTES;
 }
 
 /* The same, and put the chunk into the bucket where it belongs now. */

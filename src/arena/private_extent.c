@@ -317,7 +317,8 @@ join(
     xa_private_map_set(back->address, back->bytes, front);
     front->bytes += back->bytes;
     front->is_zeroed = front->is_zeroed && back->is_zeroed;
-    if (back->since_ms > front->since_ms)
+    /* The older: else what is freed in small pieces would never be old. */
+    if (back->since_ms < front->since_ms)
         front->since_ms = back->since_ms;
     return_record(arena, back);
 }

@@ -168,7 +168,7 @@ bool xa_private_arena_statistics(unsigned index, struct xa_private_statistics *s
 void xa_private_arena_destroyed(struct xa_private_statistics *statistics);
 
 /* Add `more` to `sum`, field by field but for the decay times and `created_ms`. */
-void xa_private_figures_add(
+void xa_private_arena_add(
     struct xa_private_statistics *sum, const struct xa_private_statistics *more);
 
 /* Unused bytes that the background thread would have to purge. */

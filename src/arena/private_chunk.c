@@ -71,8 +71,8 @@ recount(struct xa_private_arena *arena, struct xa_private_chunk *chunk)
     count_quality(arena, chunk, XA_PRIVATE_MUZZY, muzzy);
     count_quality(arena, chunk, XA_PRIVATE_RETAINED,
         count_bits(&chunk->free) - dirty - muzzy + chunk->purging);
-    xa_private_extent_count(&arena->counters.waiting,
-        (size_t)waiting * XA_GRANULE_BYTES - chunk->counted_waiting);
+    xa_private_extent_count(
+        &arena->counters.waiting, (size_t)waiting * XA_GRANULE_BYTES - chunk->counted_waiting);
     chunk->counted_waiting = (size_t)waiting * XA_GRANULE_BYTES;
 }
 

@@ -521,7 +521,7 @@ xa_private_extent_grow(
             put_to_free(arena, other);
             return false;
         }
-    } else {
+    } else if (xa_private_map_find(end) == NULL) {
         other = call_alloc(arena, end, more, xa_private_extent_unit(), false);
     }
     if (other == NULL)

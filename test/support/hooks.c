@@ -158,8 +158,8 @@ hook_destroy(extent_hooks_t *hooks, void *addr, size_t size, bool committed, uns
 }
 
 static bool
-hook_commit(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length,
-    unsigned arena)
+hook_commit(
+    extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length, unsigned arena)
 {
     bool fails = begin(XA_HOOK_COMMIT, hooks, arena);
     struct extent *extent = find(addr, size);
@@ -172,8 +172,8 @@ hook_commit(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_
 }
 
 static bool
-hook_decommit(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length,
-    unsigned arena)
+hook_decommit(
+    extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length, unsigned arena)
 {
     bool fails = begin(XA_HOOK_DECOMMIT, hooks, arena);
     struct extent *extent = find(addr, size);
@@ -199,8 +199,8 @@ purge(void *addr, size_t size, size_t offset, size_t length, bool fails)
 }
 
 static bool
-hook_purge_lazy(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length,
-    unsigned arena)
+hook_purge_lazy(
+    extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length, unsigned arena)
 {
     bool fails = begin(XA_HOOK_PURGE_LAZY, hooks, arena);
     bool result = purge(addr, size, offset, length, fails);
@@ -211,8 +211,8 @@ hook_purge_lazy(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, s
 }
 
 static bool
-hook_purge_forced(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length,
-    unsigned arena)
+hook_purge_forced(
+    extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length, unsigned arena)
 {
     bool fails = begin(XA_HOOK_PURGE_FORCED, hooks, arena);
     return purge(addr, size, offset, length, fails);

@@ -357,9 +357,9 @@ alloc_from_malloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t ali
     (void)hooks, (void)arena;
     if (new_addr != NULL)
         return NULL;
-    void *start = *zero ? xa_extended_allocate(size,
-                              MALLOCX_ZERO | MALLOCX_LG_ALIGN(__builtin_ctzll(alignment)))
-                        : xa_allocate_aligned(alignment, size);
+    void *start = *zero
+        ? xa_extended_allocate(size, MALLOCX_ZERO | MALLOCX_LG_ALIGN(__builtin_ctzll(alignment)))
+        : xa_allocate_aligned(alignment, size);
     *commit = start != NULL;
     return start;
 }

@@ -1,13 +1,13 @@
 /*
- * private_figures.c - see private_figures.h.
+ * private_arena_figures.c - what private arenas count, for people to read.
  *
  * Counters are written under the arena's lock and read here without it: the figures of an arena
  * at work are those of slightly different moments.
  */
-#include "arena/private_figures.h"
+#include "arena/private_arena_parts.h"
 
 void
-xa_private_figures_gather(const struct xa_private_arena *arena, struct xa_private_statistics *s)
+xa_private_arena_gather(const struct xa_private_arena *arena, struct xa_private_statistics *s)
 {
     const struct xa_private_counters *c = &arena->counters;
     *s = (struct xa_private_statistics){0};
@@ -44,7 +44,7 @@ xa_private_figures_gather(const struct xa_private_arena *arena, struct xa_privat
 }
 
 void
-xa_private_figures_add(struct xa_private_statistics *sum, const struct xa_private_statistics *more)
+xa_private_arena_add(struct xa_private_statistics *sum, const struct xa_private_statistics *more)
 {
     sum->threads += more->threads;
     sum->small += more->small;

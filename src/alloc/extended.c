@@ -251,38 +251,33 @@ xa_extended_resize(void *pointer, size_t size, size_t extra, int flags)
 
 /* ---- Sections and hooks of private arenas ---- */
 
+/* Private arenas call this (private_arena.h).  The purging thread has no state, and no handlers. */
 static bool
-begin_section(void)
+at_step(enum xa_private_step step)
 {
-    struct xa_thread_state *state = xa_thread_state_self;
-    /* The purging thread has no state, and no signal handlers. */
-    if (xa_thread_state_is_real(state))
-        return xa_start_enter(&state);
-    xa_fork_watch_check();
+    struct xa_thread_state *self = xa_thread_state_self, *entered;
+    bool is_real = xa_thread_state_is_real(self);
+    switch (step) {
+    case XA_PRIVATE_BEGIN:
+        if (is_real)
+            return xa_start_enter(&entered);
+        xa_fork_watch_check();
+        break;
+    case XA_PRIVATE_END:
+        if (is_real)
+            xa_start_leave(self);
+        break;
+    case XA_PRIVATE_HOOK_BEGIN:
+        if (is_real)
+            self->hook_depth++;
+        break;
+    case XA_PRIVATE_HOOK_END:
+        /* 0 if the thread's first call of all was in the hook. */
+        if (is_real && self->hook_depth > 0)
+            self->hook_depth--;
+        break;
+    }
     return true;
-}
-
-static void
-end_section(void)
-{
-    struct xa_thread_state *state = xa_thread_state_self;
-    if (xa_thread_state_is_real(state))
-        xa_start_leave(state);
-}
-
-static void
-begin_hook(void)
-{
-    if (xa_thread_state_is_real(xa_thread_state_self))
-        xa_thread_state_self->hook_depth++;
-}
-
-static void
-end_hook(void)
-{
-    /* 0 if the thread's first call of all was in the hook. */
-    if (xa_thread_state_is_real(xa_thread_state_self) && xa_thread_state_self->hook_depth > 0)
-        xa_thread_state_self->hook_depth--;
 }
 
 /* ---- Arenas, caches, threads ---- */
@@ -291,8 +286,7 @@ unsigned
 xa_extended_create_arena(struct extent_hooks_s *hooks)
 {
     (void)xa_start_thread();
-    xa_private_arena_set_thread(
-        (struct xa_private_arena_thread){begin_section, end_section, begin_hook, end_hook});
+    xa_private_arena_set_step(at_step);
     return xa_private_arena_create(hooks);
 }
 

@@ -47,9 +47,9 @@ static struct {
 XA_BULKY _Atomic(struct xa_private_arena *) xa_private_arena_table[NUMBERS];
 
 void
-xa_private_arena_set_thread(struct xa_private_arena_thread thread)
+xa_private_arena_set_step(xa_private_arena_step *function)
 {
-    xa_private_extent_set_thread(thread);
+    xa_private_extent_set_step(function);
 }
 
 static struct xa_private_arena *
@@ -84,7 +84,7 @@ leave(struct xa_private_arena *arena) XA_NO_ANALYSIS
 static void
 begin_life(struct xa_private_arena *arena, unsigned index, struct extent_hooks_s *hooks)
 {
-    xa_lock_init(&arena->lock, XA_LOCK_RANK_PRIVATE_ARENA);
+    xa_lock_lock(&arena->lock);
     atomic_store_explicit(&arena->index, index, memory_order_relaxed);
     atomic_store_explicit(&arena->epoch, ++registry.epoch, memory_order_relaxed);
     atomic_store_explicit(&arena->hooks, hooks, memory_order_release);
@@ -98,9 +98,10 @@ begin_life(struct xa_private_arena *arena, unsigned index, struct extent_hooks_s
     arena->grow_limit = SIZE_MAX;
     arena->name[0] = '\0';
     arena->is_open = true;
+    xa_lock_unlock(&arena->lock);
 }
 
-/* Under the registry's lock. */
+/* Under the registry's lock; the arena's may still be tried by somebody who is late. */
 static unsigned
 make(struct extent_hooks_s *hooks)
 {
@@ -114,6 +115,8 @@ make(struct extent_hooks_s *hooks)
         registry.unused = arena->next_unused;
     else if ((arena = xa_metadata_take(sizeof *arena)) == NULL)
         return XA_PRIVATE_ARENA_NONE;
+    else
+        xa_lock_init(&arena->lock, XA_LOCK_RANK_PRIVATE_ARENA);
     begin_life(arena, index, hooks);
     /* Release: whoever finds the arena finds it complete. */
     atomic_store_explicit(
@@ -243,6 +246,15 @@ retire(struct xa_private_arena *arena, unsigned index)
     xa_lock_unlock(&registry.lock);
 }
 
+/* Word by word, since others may be reading. */
+static void
+clear_counters(struct xa_private_arena *arena)
+{
+    _Atomic size_t *words = (_Atomic size_t *)(void *)&arena->counters;
+    for (size_t i = 0; i < sizeof arena->counters / sizeof *words; i++)
+        atomic_store_explicit(&words[i], 0, memory_order_relaxed);
+}
+
 /* What it has counted goes to the sum of those that were destroyed, and begins again. */
 static void
 keep_figures(struct xa_private_arena *arena)
@@ -259,7 +271,7 @@ keep_figures(struct xa_private_arena *arena)
     xa_lock_unlock(&registry.lock);
     if (figures != NULL)
         xa_metadata_return(figures, sizeof *figures);
-    arena->counters = (struct xa_private_counters){0};
+    clear_counters(arena);
 }
 
 bool
@@ -513,7 +525,7 @@ set_aside(struct xa_private_arena *arena)
         arena->chunks[bucket] = NULL;
     for (unsigned c = 0; c <= XA_SMALL_CLASSES; c++)
         arena->partial[c] = NULL;
-    arena->counters = (struct xa_private_counters){0};
+    clear_counters(arena);
 }
 
 void

@@ -34,25 +34,32 @@ static struct {
     struct xa_private_extent *unused; /* [l] */
 } records = {.lock.rank = XA_LOCK_RANK_PRIVATE_EXTENTS};
 
-static struct xa_private_arena_thread thread;
+/* [a] NULL, or the same for ever. */
+static xa_private_arena_step *_Atomic step;
 
 void
-xa_private_extent_set_thread(struct xa_private_arena_thread functions)
+xa_private_extent_set_step(xa_private_arena_step *function)
 {
-    thread = functions;
+    atomic_store_explicit(&step, function, memory_order_relaxed);
+}
+
+static bool
+tell(enum xa_private_step what)
+{
+    xa_private_arena_step *function = atomic_load_explicit(&step, memory_order_relaxed);
+    return function == NULL || function(what);
 }
 
 bool
 xa_private_extent_begin(void)
 {
-    return thread.begin == NULL || thread.begin();
+    return tell(XA_PRIVATE_BEGIN);
 }
 
 void
 xa_private_extent_end(void)
 {
-    if (thread.end != NULL)
-        thread.end();
+    (void)tell(XA_PRIVATE_END);
 }
 
 bool
@@ -77,16 +84,14 @@ begin_hook(struct xa_private_arena *arena) XA_RELEASES(arena->lock) XA_NO_ANALYS
 {
     arena->hooks_running++;
     xa_private_extent_leave(arena);
-    if (thread.hook_begin != NULL)
-        thread.hook_begin();
+    (void)tell(XA_PRIVATE_HOOK_BEGIN);
     return atomic_load_explicit(&arena->hooks, memory_order_acquire);
 }
 
 static void
 end_hook(struct xa_private_arena *arena) XA_ACQUIRES(arena->lock) XA_NO_ANALYSIS
 {
-    if (thread.hook_end != NULL)
-        thread.hook_end();
+    (void)tell(XA_PRIVATE_HOOK_END);
     /* The section had been begun by this thread: it is no signal handler in its own way. */
     (void)!xa_private_extent_begin();
     xa_lock_lock(&arena->lock);

@@ -140,7 +140,7 @@ xa_private_extent_count_events(_Atomic uint64_t *counter, uint64_t events)
 XA_MUST_USE bool xa_private_extent_enter(struct xa_private_arena *arena)
     XA_TRY_ACQUIRES(true, arena->lock);
 void xa_private_extent_leave(struct xa_private_arena *arena) XA_RELEASES(arena->lock);
-void xa_private_extent_set_thread(struct xa_private_arena_thread thread);
+void xa_private_extent_set_step(xa_private_arena_step *function);
 
 /* The same without an arena. */
 XA_MUST_USE bool xa_private_extent_begin(void);

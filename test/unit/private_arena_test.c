@@ -624,31 +624,23 @@ static unsigned sections, open_sections, hook_calls;
 static bool refuses;
 
 static bool
-begin_section(void)
+at_step(enum xa_private_step step)
 {
-    if (refuses || open_sections != 0)
-        return false;
-    sections++;
-    open_sections++;
+    switch (step) {
+    case XA_PRIVATE_BEGIN:
+        if (refuses || open_sections != 0)
+            return false;
+        sections++;
+        open_sections++;
+        break;
+    case XA_PRIVATE_END: open_sections--; break;
+    case XA_PRIVATE_HOOK_BEGIN:
+        assert_int_equal(open_sections, 0);
+        hook_calls++;
+        break;
+    case XA_PRIVATE_HOOK_END: break;
+    }
     return true;
-}
-
-static void
-end_section(void)
-{
-    open_sections--;
-}
-
-static void
-begin_hook(void)
-{
-    assert_int_equal(open_sections, 0);
-    hook_calls++;
-}
-
-static void
-end_hook(void)
-{
 }
 
 static void
@@ -657,8 +649,7 @@ a_handler_in_the_middle_of_a_section_gets_nothing(void **state)
     size_t bytes;
     (void)state;
     begin();
-    xa_private_arena_set_thread(
-        (struct xa_private_arena_thread){begin_section, end_section, begin_hook, end_hook});
+    xa_private_arena_set_step(at_step);
     unsigned index = xa_private_arena_create(xa_hooks_begin());
     char *object = take(index, 100);
     assert_true(sections > 0 && hook_calls > 0);

@@ -167,7 +167,7 @@ xa_extended_release(void *pointer, int flags)
     struct request request = decode(1, flags);
     unsigned arena, size_class;
     if (request.caching == CACHING_EXPLICIT) {
-        size_class = xa_release_small_class(pointer, "dallocx", &arena);
+        size_class = xa_release_small_class(pointer, &arena);
         if (size_class != XA_CLASS_NONE &&
             xa_explicit_cache_put(request.cache,
                 arena == XA_RELEASE_AUTOMATIC ? XA_EXPLICIT_CACHE_AUTOMATIC : arena, size_class,

@@ -243,14 +243,16 @@ xa_release_uncached(void *pointer)
 }
 
 unsigned
-xa_release_small_class(const void *pointer, const char *call, unsigned *arena)
+xa_release_small_class(const void *pointer, unsigned *arena)
 {
     uintptr_t address = (uintptr_t)pointer;
     unsigned size_class = xa_page_map_class(address);
     if (pointer != NULL && size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES) {
-        enum verdict verdict = verdict_on(address);
-        if (verdict >= INSIDE)
-            complain(call, pointer, verdict);
+        struct xa_thread_state *state;
+        if (!xa_start_enter(&state))
+            return XA_CLASS_NONE;
+        xa_arena_check(size_class, pointer);
+        xa_start_leave(state);
         *arena = XA_RELEASE_AUTOMATIC;
         return size_class;
     }

@@ -20,7 +20,7 @@ void xa_release_uncached(void *pointer);
  * XA_CLASS_NONE for other objects and pointers.  Misuse ends the process.
  */
 #define XA_RELEASE_AUTOMATIC UINT_MAX
-XA_MUST_USE unsigned xa_release_small_class(const void *pointer, const char *call, unsigned *arena);
+XA_MUST_USE unsigned xa_release_small_class(const void *pointer, unsigned *arena);
 
 /*
  * Bytes that the program may use behind its pointer; 0 for NULL and, after a

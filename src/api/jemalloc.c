@@ -11,9 +11,6 @@
 #include "alloc/resize.h"
 #include "api/init.h"
 
-/* A static link takes only the objects that something refers to: this one brings init.c along. */
-static const char *const needs_init __attribute__((used)) = &xa_init_is_linked;
-
 #pragma GCC visibility push(default)
 
 void *
@@ -64,5 +61,7 @@ sdallocx(void *pointer, size_t size, int flags)
 size_t
 nallocx(size_t size, int flags)
 {
+    /* A static link takes only the objects that something refers to: this one brings init.c along. */
+    (void)*(volatile const char *)&xa_init_is_linked;
     return xa_extended_bytes(size, flags);
 }

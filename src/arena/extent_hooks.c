@@ -143,14 +143,36 @@ merge(extent_hooks_t *hooks, void *addr_a, size_t size_a, void *addr_b, size_t s
     return false;
 }
 
+static void
+separate(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 struct extent_hooks_s *
 xa_extent_hooks_default(void)
 {
     if (atomic_load_explicit(&is_filled, memory_order_acquire))
         return &table;
     xa_lock_lock(&lock);
-    table = (struct extent_hooks_s){
-        alloc, dalloc, destroy, commit, decommit, purge_lazy, purge_forced, split, merge};
+    /* One by one: the compiler would copy several from a constant table. */
+    table.alloc = alloc;
+    separate();
+    table.dalloc = dalloc;
+    separate();
+    table.destroy = destroy;
+    separate();
+    table.commit = commit;
+    separate();
+    table.decommit = decommit;
+    separate();
+    table.purge_lazy = purge_lazy;
+    separate();
+    table.purge_forced = purge_forced;
+    separate();
+    table.split = split;
+    separate();
+    table.merge = merge;
     atomic_store_explicit(&is_filled, true, memory_order_release);
     xa_lock_unlock(&lock);
     return &table;

@@ -484,6 +484,33 @@ xa_private_arena_destroyed(struct xa_private_statistics *statistics)
     xa_private_extent_end();
 }
 
+static size_t
+resident_of(const struct xa_private_extent *list)
+{
+    size_t sum = 0;
+    for (const struct xa_private_extent *extent = list; extent != NULL; extent = extent->next)
+        sum += xa_os_resident_bytes(extent->address, extent->bytes);
+    return sum;
+}
+
+size_t
+xa_private_arena_resident_bytes(void)
+{
+    size_t sum = 0;
+    for (unsigned index = XA_PRIVATE_ARENA_FIRST; index < xa_private_arena_end(); index++) {
+        struct xa_private_arena *arena = xa_private_arena_enter(index);
+        if (arena == NULL)
+            continue;
+        sum += resident_of(arena->whole);
+        for (unsigned quality = 0; quality <= XA_PRIVATE_RETAINED; quality++)
+            sum += resident_of(arena->free[quality]);
+        for (unsigned bucket = 0; bucket < XA_PRIVATE_BUCKETS; bucket++)
+            sum += resident_of(arena->chunks[bucket]);
+        leave(arena);
+    }
+    return sum;
+}
+
 /* What will be given back some time, by itself. */
 static size_t
 dirty_bytes(const struct xa_private_arena *arena)

@@ -171,6 +171,12 @@ void xa_private_arena_destroyed(struct xa_private_statistics *statistics);
 void xa_private_arena_add(
     struct xa_private_statistics *sum, const struct xa_private_statistics *more);
 
+/*
+ * What of their memory is resident, as the host says.  Takes each arena's lock in turn: nothing
+ * of an arena's that the calling thread was interrupted in.
+ */
+size_t xa_private_arena_resident_bytes(void);
+
 /* Unused bytes that the background thread would have to purge. */
 size_t xa_private_arena_dirty_bytes(void);
 

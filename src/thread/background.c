@@ -26,6 +26,7 @@
 
 #include "arena/arena.h"
 #include "arena/private_arena.h"
+#include "arena/slab_purge.h"
 #include "config/options.h"
 #include "os/fork_watch.h"
 #include "os/os.h"

@@ -198,5 +198,5 @@ mallopt(int parameter, int value)
     }
 }
 
-struct mallinfo __libc_mallinfo(void) XA_ALIAS(mallinfo);
-int __libc_mallopt(int parameter, int value) XA_ALIAS(mallopt);
+XA_SECOND_NAME(struct mallinfo, __libc_mallinfo, (void), mallinfo);
+XA_SECOND_NAME(int, __libc_mallopt, (int parameter, int value), mallopt);

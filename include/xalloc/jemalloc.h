@@ -125,6 +125,64 @@ struct extent_hooks_s {
     extent_merge_t *merge;
 };
 
+/* ---- Control ---- */
+
+/* The version of jemalloc whose functions and controls these are. */
+#define JEMALLOC_VERSION "5.3.1"
+#define JEMALLOC_VERSION_MAJOR 5
+#define JEMALLOC_VERSION_MINOR 3
+#define JEMALLOC_VERSION_BUGFIX 1
+
+/*
+ * Read or write a control, or have it done; doc/CONTROLS.md lists them with their types.
+ *
+ *   name       words with dots between, such as "arenas.bin.3.size"
+ *   old        where its value goes, or NULL
+ *   old_bytes  how many bytes that is, exactly as many as the type has; or NULL
+ *   new        the value that it gets, or NULL
+ *   new_bytes  how many bytes that is, or 0
+ *   returns    0; or
+ *              ENOENT  there is no such name, or a number in it is too large
+ *              EPERM   it cannot be read, or not be written
+ *              EINVAL  new_bytes is wrong, or the new value: nothing was done.  Or *old_bytes
+ *                      is wrong: as much of the value as fits is in `old`, and *old_bytes is
+ *                      how much; nothing was written.  For tcache.create and arenas.create
+ *                      *old_bytes becomes 0, and nothing was made
+ *              EAGAIN  memory ran out, or this is a signal handler that has interrupted the
+ *                      same thing
+ *              EFAULT  it could not be done
+ *
+ * errno is not used.  Source: jemalloc(3).
+ */
+int XALLOC_NAME(mallctl)(
+    const char *name, void *old, size_t *old_bytes, void *new_value, size_t new_bytes);
+
+/*
+ * Put the numbers of a name, or of the beginning of one, into `mib`: *length of them at most,
+ * and *length becomes how many.  A number in the name stands for itself, and may be changed
+ * before the next call.  0 or ENOENT.
+ */
+int XALLOC_NAME(mallctlnametomib)(const char *name, size_t *mib, size_t *length);
+
+/* mallctl() for numbers that mallctlnametomib() gave. */
+int XALLOC_NAME(mallctlbymib)(const size_t *mib, size_t length, void *old, size_t *old_bytes,
+    void *new_value, size_t new_bytes);
+
+/*
+ * A program that sets this gets the lines of text that else go to standard error, one or
+ * several at a time.  The first argument is NULL.  It is called in the middle of things and
+ * must not allocate.
+ */
+extern void (*XALLOC_NAME(malloc_message))(void *context, const char *text);
+
+/*
+ * Settings built into a program, as jemalloc reads them: those that xalloc has too count,
+ * before any others, unless the option "malloc_conf" forbids it.  A program defines them; the
+ * library has empty weak ones.
+ */
+extern const char *XALLOC_NAME(malloc_conf);
+extern const char *XALLOC_NAME(malloc_conf_2_conf_harder);
+
 #ifdef __cplusplus
 }
 #endif

@@ -34,6 +34,7 @@
 #include "thread/background.h"
 #include "thread/large_stock.h"
 #include "thread/thread_cache.h"
+#include "thread/thread_count.h"
 
 enum { JUNK_NEW = 0xa5 };
 
@@ -46,6 +47,18 @@ struct request {
     struct xa_arena
         *arena; /* from this one, and no cache; NULL: the thread's, through its caches */
 };
+
+/* A miss of a thread that wants to know what it takes. */
+static XA_COLD void *
+refill_and_count(struct xa_thread_state *state, unsigned size_class)
+{
+    xa_thread_count_settle_class(state, size_class);
+    void *object = xa_thread_cache_refill(state, size_class);
+    xa_thread_count_note_class(state, size_class);
+    if (object != NULL)
+        xa_thread_count_take(state, xa_size_class_table[size_class].object_bytes);
+    return object;
+}
 
 static struct xa_arena *
 arena_for(const struct xa_thread_state *state, const struct request *request)
@@ -64,15 +77,22 @@ may_use_caches(const struct xa_thread_state *state, const struct request *reques
 static void *
 small(struct xa_thread_state *state, unsigned size_class, const struct request *request)
 {
-    bool is_cached = may_use_caches(state, request) && size_class <= xa_start_cached_class_max;
+    bool is_cached = may_use_caches(state, request) && size_class <= xa_start_cached_class_max &&
+        xa_thread_state_may_cache(state, size_class);
     struct xa_arena *arena = arena_for(state, request);
     void *object = is_cached ? xa_fast_pop(state, size_class) : NULL;
     if (object != NULL)
         return object;
     xa_arena_note_request(arena, size_class, request->size);
+    bool is_counted = state != NULL && state->count != NULL;
     if (is_cached)
-        return xa_thread_cache_refill(state, size_class);
-    return xa_arena_take(arena, size_class, &object, 1) == 1 ? object : NULL;
+        return is_counted ? refill_and_count(state, size_class)
+                          : xa_thread_cache_refill(state, size_class);
+    if (xa_arena_take(arena, size_class, &object, 1) == 0)
+        return NULL;
+    if (is_counted)
+        xa_thread_count_take(state, xa_size_class_table[size_class].object_bytes);
+    return object;
 }
 
 static void *
@@ -145,6 +165,16 @@ fill(void *object, const struct request *request, bool is_zeroed)
         memset(object, JUNK_NEW, xa_release_usable_bytes(object, "malloc"));
 }
 
+/* Large objects are counted here: small ones were already. */
+static void
+count_whole(struct xa_thread_state *state, const void *object)
+{
+    if (XA_LIKELY(state == NULL || state->count == NULL) || object == NULL)
+        return;
+    if (xa_page_map_class((uintptr_t)object) > XA_SMALL_CLASSES)
+        xa_thread_count_take(state, xa_release_usable_bytes(object, "malloc"));
+}
+
 /* From the arenas that threads share.  NULL also in a signal handler that must not wait. */
 static void *
 from_automatic(const struct request *request, bool *is_zeroed)
@@ -155,6 +185,7 @@ from_automatic(const struct request *request, bool *is_zeroed)
     void *object = try(state, request, is_zeroed);
     if (XA_UNLIKELY(object == NULL) && reclaim(state))
         object = try(state, request, is_zeroed);
+    count_whole(state, object);
     xa_start_leave(state);
     return object;
 }
@@ -198,7 +229,7 @@ xa_allocate_beyond(size_t size)
     struct xa_thread_state *self = xa_thread_state_self;
     void *object = xa_fast_take_small(size);
     if (object == NULL && size > XA_SMALL_MAX_BYTES && size <= XA_LARGE_MAX_BYTES &&
-        xa_thread_state_is_real(self))
+        xa_thread_state_is_real(self) && self->count == NULL)
         object = xa_large_stock_take(self, size);
     if (XA_LIKELY(object != NULL))
         return object;

@@ -39,6 +39,8 @@
 #include "page/window.h"
 #include "thread/thread_cache.h"
 
+void (*xa_fork_more)(void);
+
 void
 xa_fork_in_child(void)
 {
@@ -58,4 +60,6 @@ xa_fork_in_child(void)
         atomic_load_explicit(&self->revocation, memory_order_relaxed) != XA_REVOCATION_NONE)
         xa_thread_cache_restore(self);
     xa_thread_state_reset_in_child();
+    if (xa_fork_more != NULL)
+        xa_fork_more();
 }

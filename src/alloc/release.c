@@ -27,6 +27,7 @@
 #include "page/huge.h"
 #include "thread/large_stock.h"
 #include "thread/thread_cache.h"
+#include "thread/thread_count.h"
 
 enum { JUNK_FREED = 0x5a };
 
@@ -110,6 +111,22 @@ complain(const char *call, const void *pointer, enum verdict verdict)
             "Look for memory that another allocator or the stack gave out.");
 }
 
+static bool
+is_counted(const struct xa_thread_state *state)
+{
+    return XA_UNLIKELY(state != NULL && state->count != NULL);
+}
+
+/* A full cache of a thread that wants to know what it frees. */
+static XA_COLD void
+overflow_and_count(struct xa_thread_state *state, unsigned size_class, void *pointer)
+{
+    xa_thread_count_settle_class(state, size_class);
+    xa_thread_cache_overflow(state, size_class, pointer);
+    xa_thread_count_note_class(state, size_class);
+    xa_thread_count_free(state, xa_size_class_table[size_class].object_bytes);
+}
+
 static void
 free_small(void *pointer, unsigned size_class)
 {
@@ -117,14 +134,29 @@ free_small(void *pointer, unsigned size_class)
     /* A signal handler in the middle of our own work: the object is lost, not the process. */
     if (!xa_start_enter(&state))
         return;
-    if (state == NULL || size_class > xa_start_cached_class_max || !xa_thread_state_caches(state)) {
+    if (state == NULL || size_class > xa_start_cached_class_max || !xa_thread_state_caches(state) ||
+        !xa_thread_state_may_cache(state, size_class)) {
         (void)xa_arena_return(size_class, &pointer, 1, XA_ARENA_WAIT);
+        if (is_counted(state))
+            xa_thread_count_free(state, xa_size_class_table[size_class].object_bytes);
     } else {
         if (*atomic_load_explicit(&state->tops[size_class], memory_order_relaxed) == pointer)
             complain("free", pointer, ALREADY_FREE);
-        xa_thread_cache_overflow(state, size_class, pointer);
+        if (is_counted(state))
+            overflow_and_count(state, size_class, pointer);
+        else
+            xa_thread_cache_overflow(state, size_class, pointer);
     }
     xa_start_leave(state);
+}
+
+/* Bytes of a large or huge object, as were asked for: one that had been kept may be longer. */
+static size_t
+whole_bytes(uintptr_t address, unsigned size_class)
+{
+    if (size_class == XA_CLASS_LARGE)
+        return xa_large_object_bytes(xa_large_asked_bytes(address), 1);
+    return xa_bits_align_up(xa_huge_of(address)->asked_bytes, xa_os_facts.page_bytes);
 }
 
 /* Large and huge objects: of several threads that free one, the page map serves the first. */
@@ -138,16 +170,19 @@ free_whole(void *pointer, unsigned size_class)
         return;
     }
     if (size_class == XA_CLASS_LARGE && xa_thread_state_is_real(state) &&
-        xa_thread_state_caches(state) && xa_large_stock_put_quickly(state, address))
+        xa_thread_state_stocks(state) && state->count == NULL &&
+        xa_large_stock_put_quickly(state, address))
         return;
     if (!xa_start_enter(&state)) {
         /* A signal handler in the middle of our own work: the object stays as it was. */
         xa_page_map_set_class(xa_page_map_granule_of(address), 1, size_class);
         return;
     }
+    if (is_counted(state))
+        xa_thread_count_free(state, whole_bytes(address, size_class));
     if (size_class == XA_CLASS_HUGE)
         xa_huge_return(xa_huge_of(address));
-    else if (state == NULL || !xa_thread_state_caches(state) || !xa_large_stock_put(state, address))
+    else if (state == NULL || !xa_thread_state_stocks(state) || !xa_large_stock_put(state, address))
         xa_large_return(address);
     xa_start_leave(state);
 }
@@ -219,10 +254,8 @@ xa_release_usable_bytes(const void *pointer, const char *call)
     /* As was asked for: one that had been kept may be longer, but that is not the program's. */
     if (verdict == LIVE_PRIVATE)
         return bytes;
-    if (verdict == LIVE_LARGE)
-        return xa_large_object_bytes(xa_large_asked_bytes(address), 1);
-    if (verdict == LIVE_HUGE)
-        return xa_bits_align_up(xa_huge_of(address)->asked_bytes, xa_os_facts.page_bytes);
+    if (verdict == LIVE_LARGE || verdict == LIVE_HUGE)
+        return whole_bytes(address, size_class);
     complain(call, pointer, verdict);
     return 0;
 }

@@ -17,6 +17,9 @@
 #include "arena/private_map.h"
 #include "page/huge.h"
 #include "page/limit.h"
+#include "thread/thread_count.h"
+
+_Atomic size_t xa_resize_to_zero;
 
 /* Resize without copying by hand; NULL if that cannot be done. */
 static void *
@@ -57,6 +60,10 @@ resize_whole(void *pointer, size_t usable, size_t size)
     if (!xa_start_enter(&state))
         return NULL;
     void *same = without_copy(pointer, usable, size);
+    if (XA_UNLIKELY(state != NULL && state->count != NULL) && same != NULL) {
+        xa_thread_count_free(state, usable);
+        xa_thread_count_take(state, xa_release_usable_bytes(same, "realloc"));
+    }
     xa_start_leave(state);
     if (xa_limit_has_news())
         xa_allocate_answer_limit();

@@ -4,6 +4,7 @@
 #ifndef XA_ALLOC_RESIZE_H
 #define XA_ALLOC_RESIZE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -31,5 +32,8 @@ size_t xa_resize_in_place(void *pointer, size_t least, size_t most);
 
 /* The same for a small object of `usable` bytes, whose class alone says whether it stays. */
 XA_MUST_USE void *xa_resize_small(void *pointer, size_t usable, size_t size);
+
+/* [a] Calls of realloc(ptr, 0) so far. */
+extern _Atomic size_t xa_resize_to_zero;
 
 #endif

@@ -7,9 +7,10 @@
  * start.  Of libc it calls two things: it reads the auxiliary vector, and, once
  * malloc works, it makes the key that tells of a thread's end.
  *
- * Settings come from four places; a later one overrides an earlier one: what is
- * built in, the program's own `xalloc_conf`, /etc/xalloc.conf, the environment; there
- * glibc's variables come before XALLOC_CONF.
+ * Settings come from five places; a later one overrides an earlier one: what is
+ * built in, the program's own `malloc_conf` and then `xalloc_conf`, /etc/xalloc.conf, the
+ * environment.  There glibc's variables come first, and then XALLOC_CONF, or without it
+ * MALLOC_CONF.
  */
 #include "alloc/start.h"
 
@@ -18,6 +19,7 @@
 #include "arena/private_arena.h"
 #include "base/assert.h"
 #include "config/glibc_settings.h"
+#include "config/jemalloc_settings.h"
 #include "config/options.h"
 #include "extent/metadata.h"
 #include "os/cpu_count.h"
@@ -46,6 +48,12 @@ enum {
 
 /* A program may define its own. */
 XA_EXPORT XA_WEAK const char *xalloc_conf = NULL;
+
+/* The same for jemalloc. */
+XA_EXPORT XA_WEAK const char *malloc_conf = NULL;
+XA_EXPORT XA_WEAK const char *malloc_conf_2_conf_harder = NULL;
+
+const char *xa_start_malloc_conf;
 
 unsigned xa_start_cached_class_max;
 
@@ -78,6 +86,23 @@ read_file(void)
     return xa_options_parse(&xa_options, xa_start_file, CONFIG_FILE, report_option, NULL);
 }
 
+/* The program's own settings, and the machine's. */
+static bool
+read_built_in(void)
+{
+    bool all_right = xa_options_parse(&xa_options, xalloc_conf, "xalloc_conf", report_option, NULL);
+    all_right &= read_file();
+    if (!xa_options.malloc_conf || (malloc_conf == NULL && malloc_conf_2_conf_harder == NULL))
+        return all_right;
+    /* These come first, but the others decide whether they count. */
+    xa_options_set_defaults(&xa_options);
+    xa_jemalloc_settings_apply(&xa_options, malloc_conf);
+    xa_jemalloc_settings_apply(&xa_options, malloc_conf_2_conf_harder);
+    (void)xa_options_parse(&xa_options, xalloc_conf, "", NULL, NULL);
+    (void)xa_options_parse(&xa_options, xa_start_file, "", NULL, NULL);
+    return all_right;
+}
+
 static void
 stop_if_wrong(bool all_right)
 {
@@ -94,16 +119,24 @@ read_environment(void)
         return;
     start.has_environment = true;
     bool all_right = xa_glibc_settings_apply(&xa_options, xa_os_environment, report_option, NULL);
-    all_right &= xa_options_parse(
-        &xa_options, xa_os_environment("XALLOC_CONF"), "XALLOC_CONF", report_option, NULL);
+    const char *own = xa_os_environment("XALLOC_CONF");
+    if (own == NULL && xa_options.malloc_conf) {
+        const char *other = xa_os_environment("MALLOC_CONF");
+        /* Else neither its code nor the variable's page need be touched. */
+        if (other != NULL) {
+            xa_start_malloc_conf = other;
+            xa_jemalloc_settings_apply(&xa_options, other);
+        }
+    }
+    all_right &= xa_options_parse(&xa_options, own, "XALLOC_CONF", report_option, NULL);
     all_right &= xa_options_settle(&xa_options, report_option, NULL);
     /* A copy: the program may change its environment while the purging thread reads it. */
     xa_pressure_set_watch(xa_os_environment("MEMORY_PRESSURE_WATCH"));
     stop_if_wrong(all_right);
 }
 
-static unsigned
-arena_count(void)
+unsigned
+xa_start_arena_count(void)
 {
     unsigned count = xa_options.narenas;
     if (count == 0) {
@@ -138,7 +171,7 @@ apply_options(void)
     xa_large_stock_max_bytes = has_stock ? xa_options.thread_cache_max_bytes : 0;
     /* Else it waits for a second thread, unless the environment came later than that. */
     if (xa_options.narenas != 0 || atomic_load_explicit(&start.has_threads, memory_order_relaxed))
-        xa_arena_set_limit(arena_count());
+        xa_arena_set_limit(xa_start_arena_count());
 }
 
 static void
@@ -204,7 +237,7 @@ expect_threads(void)
     if (atomic_exchange_explicit(&start.has_threads, true, memory_order_seq_cst))
         return;
     /* For one thread an arena is enough, and nobody need ask for the processors. */
-    xa_arena_set_limit(arena_count());
+    xa_arena_set_limit(xa_start_arena_count());
 }
 
 /* The first thread is no longer alone. */
@@ -228,10 +261,7 @@ xa_start_process(void)
         xa_os_init();
         xa_assert_report = xa_message_assert;
         xa_size_class_init(xa_os_facts.page_bytes);
-        bool all_right =
-            xa_options_parse(&xa_options, xalloc_conf, "xalloc_conf", report_option, NULL);
-        all_right &= read_file();
-        stop_if_wrong(all_right);
+        stop_if_wrong(read_built_in());
         read_environment();
         xa_arena_init();
         apply_options();

@@ -9,6 +9,12 @@
 /* [c] The largest size class that thread caches keep; 0 if they are off. */
 extern unsigned xa_start_cached_class_max;
 
+/* [c] The value of MALLOC_CONF, if it was read; NULL else. */
+extern const char *xa_start_malloc_conf;
+
+/* How many arenas threads are spread over, or will be with the second thread. */
+unsigned xa_start_arena_count(void);
+
 /* Make the process ready.  May be called at any time, by any thread, again and again. */
 void xa_start_process(void);
 

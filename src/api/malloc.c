@@ -74,6 +74,7 @@ calloc(size_t count, size_t size)
 static XA_COLD void *
 resize_to_nothing(void *pointer)
 {
+    atomic_fetch_add_explicit(&xa_resize_to_zero, 1, memory_order_relaxed);
     if (xa_options.zero_realloc == XA_ZERO_REALLOC_ABORT)
         xa_message_fatal("realloc", pointer,
             "called with size 0, which the option \"zero_realloc\" forbids. Call free instead.");

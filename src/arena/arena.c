@@ -92,7 +92,7 @@ xa_arena_at(unsigned index)
     return atomic_load_explicit(place_of(index), memory_order_acquire);
 }
 
-/* The arena of this index, made now if need be; the first one if memory ran out. */
+/* The arena of this index, made now if need be; NULL if memory ran out. */
 static struct xa_arena *
 make(unsigned index)
 {
@@ -104,7 +104,7 @@ make(unsigned index)
             init(arena, index);
     }
     xa_lock_unlock(&arenas.lock);
-    return arena != NULL ? arena : xa_arena_at(0);
+    return arena;
 }
 
 struct xa_arena *
@@ -140,6 +140,8 @@ xa_arena_assign(void)
     struct xa_arena *arena = xa_arena_at(best);
     if (arena == NULL)
         arena = make(best);
+    if (arena == NULL)
+        arena = xa_arena_at(0);
     atomic_fetch_add_explicit(&arena->threads, 1, memory_order_relaxed);
     return arena;
 }

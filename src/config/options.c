@@ -234,12 +234,29 @@ xa_options_set(
     return true;
 }
 
-static void
-put_choice(const struct xa_option_row *row, uint32_t value, struct xa_text *text)
+static const char *
+choice_name(const struct xa_option_row *row, uint32_t value)
 {
     for (size_t i = 0; i < CHOICES; i++) {
         if (choices[i].offset == row->offset && choices[i].value == value)
-            xa_text_put_string(text, choices[i].name);
+            return choices[i].name;
+    }
+    return "";
+}
+
+int64_t
+xa_options_number(const struct xa_options *options, const struct xa_option_row *row)
+{
+    return load(options, row);
+}
+
+const char *
+xa_options_text(const struct xa_options *options, const struct xa_option_row *row)
+{
+    switch (row->type) {
+    case XA_OPTION_TYPE_choice: return choice_name(row, (uint32_t)load(options, row));
+    case XA_OPTION_TYPE_text: return text_of(options, row);
+    default: return NULL;
     }
 }
 
@@ -265,7 +282,7 @@ xa_options_put_value(
     case XA_OPTION_TYPE_count:
     case XA_OPTION_TYPE_bytes:
     case XA_OPTION_TYPE_ms: xa_text_put_signed(text, value); break;
-    case XA_OPTION_TYPE_choice: put_choice(row, (uint32_t)value, text); break;
+    case XA_OPTION_TYPE_choice: xa_text_put_string(text, choice_name(row, (uint32_t)value)); break;
     case XA_OPTION_TYPE_signal: put_signal(value, text); break;
     case XA_OPTION_TYPE_text: xa_text_put_string(text, text_of(options, row)); break;
     }

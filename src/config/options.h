@@ -140,6 +140,10 @@ const struct xa_option_row *xa_options_find(const char *name, size_t length);
 XA_MUST_USE bool xa_options_set(
     struct xa_options *options, const struct xa_option_row *row, const char *chars, size_t length);
 
+/* The value of an option that is no text; and of one that is a text or a choice, else NULL. */
+int64_t xa_options_number(const struct xa_options *options, const struct xa_option_row *row);
+const char *xa_options_text(const struct xa_options *options, const struct xa_option_row *row);
+
 /* The value in the form in which it can be set. */
 void xa_options_put_value(
     const struct xa_options *options, const struct xa_option_row *row, struct xa_text *text);

@@ -44,7 +44,7 @@ add_heap(struct xa_heap_counters *sum, const struct xa_heap_counters *heap)
 }
 
 static void
-gather_arenas(struct xa_statistics *s)
+gather_arenas(struct xa_statistics *s, const struct xa_statistics_visitor *visitor)
 {
     for (unsigned i = 0; i < XA_ARENAS_MAX; i++) {
         struct xa_arena *arena = xa_arena_at(i);
@@ -54,25 +54,31 @@ gather_arenas(struct xa_statistics *s)
         add_heap(&s->heaps, &arena->heap.counters);
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
             add_bin(&s->classes[c], &arena->bins[c]);
+        if (visitor != NULL)
+            visitor->arena(visitor->context, arena);
     }
 }
 
 static void
-gather_threads(struct xa_statistics *s)
+gather_threads(struct xa_statistics *s, const struct xa_statistics_visitor *visitor)
 {
     for (struct xa_thread_state *state = xa_thread_state_all(); state != NULL;
          state = state->next) {
         if (!atomic_load_explicit(&state->is_used, memory_order_relaxed))
             continue;
         s->threads++;
+        size_t cached = 0;
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
             size_t objects = xa_thread_state_objects(state, c);
             s->classes[c].cached += objects;
-            s->thread_cached += objects * xa_size_class_table[c].object_bytes;
+            cached += objects * xa_size_class_table[c].object_bytes;
         }
         size_t bytes;
         s->stocked_objects += xa_large_stock_objects(state, &bytes);
         s->stocked += bytes;
+        s->thread_cached += cached;
+        if (visitor != NULL)
+            visitor->thread(visitor->context, state, cached + bytes);
     }
     s->thread_cached += s->stocked;
 }
@@ -192,9 +198,16 @@ resident_bytes(void)
 void
 xa_statistics_gather(struct xa_statistics *s, enum xa_statistics_depth depth)
 {
+    xa_statistics_gather_each(s, depth, NULL);
+}
+
+void
+xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth depth,
+    const struct xa_statistics_visitor *visitor)
+{
     *s = (struct xa_statistics){0};
-    gather_arenas(s);
-    gather_threads(s);
+    gather_arenas(s, visitor);
+    gather_threads(s, visitor);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         s->classes[c].cached += xa_explicit_cache_objects(c);
     sum_up_classes(s);

@@ -13,6 +13,7 @@
 #define XA_CONTROL_STATISTICS_H
 
 #include "arena/arena.h"
+#include "thread/thread_state.h"
 
 struct xa_class_statistics {
     size_t slabs;
@@ -62,5 +63,14 @@ enum xa_statistics_depth { XA_STATISTICS_QUICK, XA_STATISTICS_WITH_RESIDENT };
 
 /* Fill in the whole of `statistics`. */
 void xa_statistics_gather(struct xa_statistics *statistics, enum xa_statistics_depth depth);
+
+/* The same, and have `visit` look at each arena and thread state that is counted, on the way. */
+struct xa_statistics_visitor {
+    void (*arena)(void *context, const struct xa_arena *arena);
+    void (*thread)(void *context, struct xa_thread_state *state, size_t cached_bytes);
+    void *context;
+};
+void xa_statistics_gather_each(struct xa_statistics *statistics, enum xa_statistics_depth depth,
+    const struct xa_statistics_visitor *visitor);
 
 #endif

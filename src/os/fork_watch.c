@@ -89,7 +89,8 @@ in_child_of_libc(void)
     if (!is_watched())
         handler();
     else
-        xa_fork_watch_check();
+        /* Without a look before: the first access to a page that was cleared should be a write. */
+        xa_fork_watch_catch_up();
 }
 
 void

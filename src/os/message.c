@@ -8,10 +8,31 @@
 
 enum { LINE_BYTES = 512 };
 
+XA_EXPORT XA_WEAK void (*malloc_message)(void *context, const char *text) = NULL;
+
+/* In pieces that end in NUL, for a program that wants to have them. */
+static void
+write_to_program(const char *text, size_t bytes)
+{
+    char buffer[LINE_BYTES];
+    while (bytes > 0) {
+        struct xa_text piece;
+        size_t length = bytes < LINE_BYTES - 1 ? bytes : LINE_BYTES - 1;
+        xa_text_init(&piece, buffer, sizeof buffer);
+        xa_text_put_chars(&piece, text, length);
+        malloc_message(NULL, buffer);
+        text += length;
+        bytes -= length;
+    }
+}
+
 void
 xa_message_write(const char *text, size_t bytes)
 {
-    xa_os_write_error(text, bytes);
+    if (malloc_message != NULL)
+        write_to_program(text, bytes);
+    else
+        xa_os_write_error(text, bytes);
 }
 
 void

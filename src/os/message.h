@@ -12,6 +12,13 @@
 
 #include "base/annotate.h"
 
+/*
+ * A program may have xalloc's lines for itself, as with jemalloc: `text` ends in NUL; the
+ * other argument is NULL.  It is called at any moment and must not allocate.  NULL: they go
+ * to standard error.
+ */
+extern void (*malloc_message)(void *context, const char *text);
+
 /* Receives whole lines; `text` is valid during the call. */
 typedef void xa_message_writer(void *context, const char *text, size_t bytes);
 

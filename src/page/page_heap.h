@@ -21,6 +21,7 @@ struct xa_page_heap_aging {
     struct xa_decay decay;        /* [p] */
     _Atomic int64_t time_ms;      /* [a] that `decay` goes by */
     _Atomic uint64_t deadline_ms; /* [a] when to look at the decay again */
+    _Atomic int64_t own_ms_and_2; /* [a] this heap's own time, plus 2; 0: the process's */
 };
 
 enum {

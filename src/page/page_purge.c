@@ -50,6 +50,9 @@ _Atomic bool xa_page_purge_has_thread;
 _Atomic bool xa_page_purge_has_news;
 _Atomic uint32_t xa_page_purge_decay_divisor = 1;
 
+/* [a] What was set in place of the options, plus 2; 0: nothing. */
+static _Atomic int64_t set_ms_and_2[XA_PAGE_PURGE_MUZZY + 1];
+
 /* A decay time under pressure; neither 0 nor "never" changes. */
 static int64_t
 divide_time(int64_t time, uint32_t divisor)
@@ -60,10 +63,47 @@ divide_time(int64_t time, uint32_t divisor)
 }
 
 int64_t
+xa_page_purge_time_ms(const struct xa_page_heap *heap, enum xa_page_purge_age age)
+{
+    int64_t own = 0;
+    if (heap != NULL)
+        own = atomic_load_explicit(age == XA_PAGE_PURGE_DIRTY ? &heap->dirty_aging.own_ms_and_2
+                                                              : &heap->muzzy_aging.own_ms_and_2,
+            memory_order_relaxed);
+    if (own == 0)
+        own = atomic_load_explicit(&set_ms_and_2[age], memory_order_relaxed);
+    if (own != 0)
+        return own - 2;
+    return age == XA_PAGE_PURGE_DIRTY ? xa_options.dirty_decay_ms : xa_options.muzzy_decay_ms;
+}
+
+void
+xa_page_purge_set_time_ms(struct xa_page_heap *heap, enum xa_page_purge_age age, int64_t time_ms)
+{
+    _Atomic int64_t *own = &set_ms_and_2[age];
+    if (heap != NULL)
+        own = age == XA_PAGE_PURGE_DIRTY ? &heap->dirty_aging.own_ms_and_2
+                                         : &heap->muzzy_aging.own_ms_and_2;
+    /* Whoever purges next goes by it. */
+    atomic_store_explicit(own, time_ms + 2, memory_order_relaxed);
+}
+
+static uint32_t
+pressure_divisor(void)
+{
+    return atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed);
+}
+
+static int64_t
+dirty_ms(const struct xa_page_heap *heap)
+{
+    return divide_time(xa_page_purge_time_ms(heap, XA_PAGE_PURGE_DIRTY), pressure_divisor());
+}
+
+int64_t
 xa_page_purge_decay_ms(void)
 {
-    return divide_time(xa_options.dirty_decay_ms,
-        atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed));
+    return dirty_ms(NULL);
 }
 
 /* Set all three trees for a chunk from its bitmaps. */
@@ -102,24 +142,29 @@ struct outcome {
 /* The system does not know MADV_FREE. */
 static _Atomic bool cannot_offer;
 
-int64_t
-xa_page_purge_muzzy_ms(void)
+static int64_t
+muzzy_ms(const struct xa_page_heap *heap)
 {
-    int64_t time = xa_options.muzzy_decay_ms;
-    uint32_t divisor = atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed);
+    int64_t time = xa_page_purge_time_ms(heap, XA_PAGE_PURGE_MUZZY);
+    uint32_t divisor = pressure_divisor();
     if (time == 0 || divisor == 0 || xa_options.strict_syscalls)
         return 0;
     return divide_time(time, divisor);
 }
 
+int64_t
+xa_page_purge_muzzy_ms(void)
+{
+    return muzzy_ms(NULL);
+}
+
 /* What becomes of dirty granules now. */
 static const struct stage *
-dirty_stage(void)
+dirty_stage(const struct xa_page_heap *heap)
 {
-    if (xa_limit_is_over_soft() ||
-        atomic_load_explicit(&xa_page_purge_decay_divisor, memory_order_relaxed) == 0)
+    if (xa_limit_is_over_soft() || pressure_divisor() == 0)
         return &all_dirty_to_clean;
-    bool is_lazy = XA_UNLIKELY(xa_options.muzzy_decay_ms != 0) && xa_page_purge_muzzy_ms() != 0 &&
+    bool is_lazy = XA_UNLIKELY(muzzy_ms(heap) != 0) &&
         !atomic_load_explicit(&cannot_offer, memory_order_relaxed);
     return is_lazy ? &dirty_to_muzzy : &dirty_to_clean;
 }
@@ -483,7 +528,7 @@ decay_muzzy(struct xa_page_heap *heap, uint64_t now_ms)
     if (muzzy == 0)
         return;
     if (!xa_limit_is_over_soft())
-        keep = limit_by_age(heap, &heap->muzzy_aging, xa_page_purge_muzzy_ms(), now_ms, muzzy);
+        keep = limit_by_age(heap, &heap->muzzy_aging, muzzy_ms(heap), now_ms, muzzy);
     if (muzzy > keep)
         (void)sweep(heap, &muzzy_to_clean, keep, UINT64_MAX);
 }
@@ -491,11 +536,11 @@ decay_muzzy(struct xa_page_heap *heap, uint64_t now_ms)
 void
 xa_page_purge_decay(struct xa_page_heap *heap, uint64_t now_ms)
 {
-    const struct stage *stage = dirty_stage();
+    const struct stage *stage = dirty_stage(heap);
     size_t dirty = stage->is_forced ? xa_page_heap_counter(&heap->counters.dirty_bytes)
                                     : xa_page_purge_waiting_bytes(heap);
     size_t keep = xa_limit_is_over_soft() ? 0 : dirty_bound(heap);
-    size_t limit = limit_by_age(heap, &heap->dirty_aging, xa_page_purge_decay_ms(), now_ms, dirty);
+    size_t limit = limit_by_age(heap, &heap->dirty_aging, dirty_ms(heap), now_ms, dirty);
     keep = limit < keep ? limit : keep;
     if (dirty > keep)
         (void)sweep(heap, stage, keep, UINT64_MAX);
@@ -512,11 +557,11 @@ xa_page_purge_tick(struct xa_page_heap *heap)
         /* It has its own clock; help only if it falls far behind. */
         size_t bound = dirty_bound(heap);
         if (dirty / PURGER_BEHIND > bound)
-            (void)sweep(heap, dirty_stage(), bound, UINT64_MAX);
+            (void)sweep(heap, dirty_stage(heap), bound, UINT64_MAX);
         return;
     }
-    if (xa_page_purge_decay_ms() == 0) {
-        (void)sweep(heap, dirty_stage(), 0, UINT64_MAX);
+    if (dirty_ms(heap) == 0) {
+        (void)sweep(heap, dirty_stage(heap), 0, UINT64_MAX);
         if (xa_page_heap_counter(&heap->counters.muzzy_bytes) == 0)
             return;
     }
@@ -527,7 +572,7 @@ xa_page_purge_tick(struct xa_page_heap *heap)
         xa_page_purge_decay(heap, xa_os_now_ms());
         (void)xa_huge_purge(XA_HUGE_DECAYED);
     } else if (dirty > dirty_bound(heap)) {
-        (void)sweep(heap, dirty_stage(), dirty_bound(heap), UINT64_MAX);
+        (void)sweep(heap, dirty_stage(heap), dirty_bound(heap), UINT64_MAX);
     }
 }
 

@@ -26,11 +26,25 @@ xa_page_purge_note_news(void)
 /* [a] What divides the decay time under memory pressure; 0: everything goes at once. */
 extern _Atomic uint32_t xa_page_purge_decay_divisor;
 
-/* The decay time as it is now: the option's, divided. */
+/* The process's decay time as it is now: the option's or what was set since, divided. */
 int64_t xa_page_purge_decay_ms(void);
 
 /* The same for muzzy granules; 0: nothing becomes muzzy, and what is goes at once. */
 int64_t xa_page_purge_muzzy_ms(void);
+
+/* Which unused granules. */
+enum xa_page_purge_age { XA_PAGE_PURGE_DIRTY, XA_PAGE_PURGE_MUZZY };
+
+/* Not a time: the heap goes by the process's, or the process by the options. */
+enum { XA_PAGE_PURGE_TIME_OF_PROCESS = -2 };
+
+/*
+ * The decay time of a heap, or for NULL of all that have none of their own, whatever the
+ * memory pressure; and setting it, from -1 to XA_OPTION_MS_MAX.
+ */
+int64_t xa_page_purge_time_ms(const struct xa_page_heap *heap, enum xa_page_purge_age age);
+void xa_page_purge_set_time_ms(
+    struct xa_page_heap *heap, enum xa_page_purge_age age, int64_t time_ms);
 
 /*
  * Give dirty and muzzy granules back for good until at most `keep_bytes` of them remain.

@@ -50,9 +50,15 @@ enum {
     URGENT_MS = 1000,
     RETRY_MS = 10000, /* after the host refused a thread */
     LINGER_MS = 5000, /* with nothing to do, until it ends */
+    END_MS = 5000,    /* for which its end is waited */
 };
 
 _Atomic uint32_t xa_background_state;
+_Atomic uint64_t xa_background_runs;
+
+/* What xa_background_allow() said, over the option. */
+enum { UNSAID, ALLOWED, FORBIDDEN };
+static _Atomic uint32_t said;
 
 static _Atomic bool trim_is_wanted;
 static _Atomic bool is_urged; /* the soft limit was passed */
@@ -63,10 +69,12 @@ static size_t inherited_bytes;    /* [c] what waited for a purger when this chil
 static size_t
 dirty_bytes(void)
 {
-    size_t sum = atomic_load_explicit(&xa_huge_counters.kept_dirty_bytes, memory_order_relaxed);
+    size_t sum = 0;
+    if (xa_page_purge_time_ms(NULL, XA_PAGE_PURGE_DIRTY) >= 0)
+        sum = atomic_load_explicit(&xa_huge_counters.kept_dirty_bytes, memory_order_relaxed);
     for (unsigned i = 0; i < xa_arena_limit(); i++) {
         const struct xa_arena *arena = xa_arena_at(i);
-        if (arena != NULL)
+        if (arena != NULL && xa_page_purge_time_ms(&arena->heap, XA_PAGE_PURGE_DIRTY) >= 0)
             sum += xa_page_purge_waiting_bytes(&arena->heap);
     }
     return sum + xa_private_arena_dirty_bytes();
@@ -77,11 +85,9 @@ static size_t
 muzzy_bytes(void)
 {
     size_t sum = 0;
-    if (xa_options.muzzy_decay_ms <= 0)
-        return 0;
     for (unsigned i = 0; i < xa_arena_limit(); i++) {
         const struct xa_arena *arena = xa_arena_at(i);
-        if (arena != NULL)
+        if (arena != NULL && xa_page_purge_time_ms(&arena->heap, XA_PAGE_PURGE_MUZZY) > 0)
             sum += xa_page_heap_counter(&arena->heap.counters.muzzy_bytes);
     }
     return sum;
@@ -198,6 +204,40 @@ may_end(void)
     return false;
 }
 
+bool
+xa_background_is_allowed(void)
+{
+    uint32_t now = atomic_load_explicit(&said, memory_order_seq_cst);
+    return now == UNSAID ? xa_options.background_thread : now == ALLOWED;
+}
+
+static void
+refuse(void)
+{
+    atomic_store_explicit(&retry_ms, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&xa_background_state, XA_BACKGROUND_REFUSED, memory_order_seq_cst);
+}
+
+/* It may be there again. */
+static void
+stop_refusing(void)
+{
+    atomic_store_explicit(&retry_ms, 0, memory_order_relaxed);
+    (void)change(XA_BACKGROUND_REFUSED, XA_BACKGROUND_ABSENT);
+}
+
+/* It is no longer allowed to be there. */
+static void
+end(void)
+{
+    atomic_store_explicit(&is_urged, false, memory_order_relaxed);
+    atomic_store_explicit(&xa_page_purge_has_thread, false, memory_order_relaxed);
+    refuse();
+    /* It may have been allowed at this very moment, and was found to be there still. */
+    if (xa_background_is_allowed())
+        stop_refusing();
+}
+
 static void
 run(void)
 {
@@ -207,6 +247,11 @@ run(void)
     for (;;) {
         if (!atomic_load_explicit(&is_urged, memory_order_relaxed))
             xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, wake_ms(only_muzzy));
+        if (!xa_background_is_allowed()) {
+            end();
+            return;
+        }
+        atomic_fetch_add_explicit(&xa_background_runs, 1, memory_order_relaxed);
         follow_pressure();
         bool is_new = atomic_exchange_explicit(&is_urged, false, memory_order_relaxed);
         if (is_new || (xa_limit_is_over_soft() && xa_os_now_ms() >= next_urgent)) {
@@ -251,10 +296,9 @@ start(void)
     /* A forked child shares what it inherited with its parent: that alone is not worth a thread. */
     if (dirty_bytes() + muzzy_bytes() + cached_bytes() < inherited_bytes + least)
         return;
-    if (!xa_options.background_thread || xa_options.strict_syscalls ||
-        xa_options.dirty_decay_ms < 0) {
-        atomic_store_explicit(&xa_background_state, XA_BACKGROUND_REFUSED, memory_order_relaxed);
-        atomic_store_explicit(&retry_ms, UINT64_MAX, memory_order_relaxed);
+    if (!xa_background_is_allowed() || xa_options.strict_syscalls ||
+        xa_page_purge_time_ms(NULL, XA_PAGE_PURGE_DIRTY) < 0) {
+        refuse();
         return;
     }
     /* One thread starts it; what it calls may come here again, and goes away. */
@@ -316,6 +360,21 @@ xa_background_urge(void)
     xa_os_wake_one(&xa_background_state);
     /* It may have ended at this very moment. */
     return xa_background_is_there();
+}
+
+void
+xa_background_allow(bool is_allowed)
+{
+    atomic_store_explicit(&said, is_allowed ? ALLOWED : FORBIDDEN, memory_order_seq_cst);
+    if (is_allowed) {
+        stop_refusing();
+        xa_page_purge_note_news();
+        xa_background_look();
+        return;
+    }
+    uint64_t deadline = xa_os_now_ms() + END_MS;
+    while (xa_background_urge() && xa_os_now_ms() < deadline)
+        xa_os_wait(&xa_background_state, XA_BACKGROUND_AWAKE, 1);
 }
 
 void

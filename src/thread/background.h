@@ -22,6 +22,18 @@ enum xa_background_state {
 /* [a] */
 extern _Atomic uint32_t xa_background_state;
 
+/* [a] How often it has looked whether there is something to do. */
+extern _Atomic uint64_t xa_background_runs;
+
+/* True if there may be one: what was said last, by the option or since. */
+bool xa_background_is_allowed(void);
+
+/*
+ * Allow it, or not: then it has ended when this returns, if the host lets it run within some
+ * seconds.  Called without any lock.
+ */
+void xa_background_allow(bool is_allowed);
+
 /* Start it if there is enough to do, or wake it.  Called without any lock. */
 void xa_background_look(void);
 

@@ -57,6 +57,7 @@
 #include "os/os.h"
 #include "thread/large_stock.h"
 #include "thread/thread_cache.h"
+#include "thread/thread_count.h"
 
 /* A number that changes when the owner uses its caches; 0 if they are empty. */
 static size_t
@@ -178,12 +179,16 @@ take_all(struct xa_thread_state *state)
 {
     struct xa_magazine *lists[XA_SMALL_CLASSES + 1];
     size_t bytes = 0;
+    if (state->count != NULL)
+        xa_thread_count_settle(state);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         lists[c] = take_class(state, c);
     struct xa_magazine *empties = state->empties;
     state->empties = NULL;
     state->empty_count = 0;
     xa_thread_cache_rest(state);
+    if (state->count != NULL)
+        xa_thread_count_note(state);
     /* Release: the owner finds its caches as they are left here. */
     atomic_store_explicit(&state->revocation, XA_REVOCATION_NONE, memory_order_release);
 

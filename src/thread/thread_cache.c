@@ -29,6 +29,7 @@
 #include "base/assert.h"
 #include "page/page_purge.h"
 #include "thread/large_stock.h"
+#include "thread/thread_count.h"
 
 enum {
     EMPTIES_KEPT = 8,
@@ -455,6 +456,8 @@ hand_over(struct xa_thread_state *state, unsigned size_class, struct xa_magazine
 void
 xa_thread_cache_flush(struct xa_thread_state *state)
 {
+    if (state->count != NULL)
+        xa_thread_count_settle(state);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         hand_over(state, c, detach(state, c));
         hand_over(
@@ -464,6 +467,8 @@ xa_thread_cache_flush(struct xa_thread_state *state)
     (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
     while (state->empties != NULL)
         xa_magazine_discard(take_empty(state, 1));
+    if (state->count != NULL)
+        xa_thread_count_note(state);
 }
 
 void

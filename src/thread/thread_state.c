@@ -7,6 +7,7 @@
 #include "extent/metadata.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "thread/thread_count.h"
 
 void *const xa_thread_state_nothing __attribute__((aligned(XA_MAGAZINE_BYTES))) = NULL;
 
@@ -67,6 +68,9 @@ xa_thread_state_take(void)
         state->fork_generation = states.fork_generation;
         state->exit_round = 0;
         state->is_first = false;
+        state->class_end = 0;
+        if (state->count != NULL)
+            xa_thread_count_reset(state);
         state->bound_arena = state->hook_depth = 0;
         /* A thread that a fork cut off may have left it set. */
         atomic_store_explicit(&state->is_inside, false, memory_order_relaxed);

@@ -26,6 +26,7 @@
 #include "config/size_class.h"
 
 struct xa_arena;
+struct xa_thread_count;
 
 /* How far the purger is with taking the caches back; see cache_purge.c. */
 enum xa_revocation {
@@ -63,9 +64,11 @@ struct xa_thread_state {
     bool is_first;                       /* [t] the process's first, and alone so far */
     _Atomic bool is_inside;              /* [t] in a slow path; the purger keeps away then */
     _Atomic uint32_t fork_generation;    /* [a] process generation that it belongs to */
-    struct xa_arena *arena;              /* [t] */
+    struct xa_arena *_Atomic arena;      /* [t] read by anybody */
     uint16_t bound_arena;                /* [t] the private arena that it allocates from; 0: none */
     uint16_t hook_depth;                 /* [t] calls of extent hooks that it is in */
+    uint8_t class_end;                   /* [t] it caches no classes from here on; 0: all */
+    struct xa_thread_count *count;       /* [t] what it has taken; NULL until it asks */
     struct xa_thread_state *next;        /* [c] on the list of all */
     struct xa_thread_state *next_unused; /* [u] */
 };
@@ -109,8 +112,23 @@ xa_thread_state_caches(const struct xa_thread_state *state)
     return state->bound_arena == 0;
 }
 
+/* True if large objects may be kept for it. */
+static inline bool
+xa_thread_state_stocks(const struct xa_thread_state *state)
+{
+    return xa_thread_state_caches(state) && state->class_end == 0;
+}
+
 /* Where an empty cache's top leads: a NULL, aligned like a magazine. */
 extern XA_HIDDEN void *const xa_thread_state_nothing;
+
+/* False if the thread has asked that objects of the class are not cached for it. */
+static inline bool
+xa_thread_state_may_cache(const struct xa_thread_state *state, unsigned size_class)
+{
+    /* 0 wraps around to beyond all classes. */
+    return size_class <= (uint8_t)(state->class_end - 1);
+}
 
 /* An unused state or a new one, with empty caches; NULL if memory ran out. */
 XA_MUST_USE struct xa_thread_state *xa_thread_state_take(void);

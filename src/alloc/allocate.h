@@ -8,6 +8,7 @@
 #define XA_ALLOC_ALLOCATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/annotate.h"
@@ -26,6 +27,13 @@ XA_MUST_USE void *xa_allocate_aligned(size_t alignment, size_t size);
  * those that it put into the thread's cache.  NULL, as at first: nobody wants to know.
  */
 extern void (*_Atomic xa_allocate_note)(size_t bytes);
+
+/*
+ * All of these together, and from this automatic arena, without any cache; NULL: as the others do.
+ */
+struct xa_arena;
+XA_MUST_USE void *xa_allocate_from(
+    struct xa_arena *arena, size_t size, size_t alignment, bool wants_zeros);
 
 /* A limit was met: give back what can be, and tell the program's callback.  Without any lock. */
 XA_COLD void xa_allocate_answer_limit(void);

@@ -7,6 +7,8 @@
  */
 #include "control/statistics.h"
 
+#include "alloc/explicit_cache.h"
+#include "arena/private_arena.h"
 #include "arena/slab.h"
 #include "extent/metadata.h"
 #include "os/smaps.h"
@@ -146,6 +148,56 @@ sum_up_classes(struct xa_statistics *s)
     s->internal_fragmentation = permille(rounded, s->small);
 }
 
+/* The slabs of one class in a private arena. */
+static void
+add_private_class(struct xa_statistics *s, unsigned size_class,
+    const struct xa_private_class_statistics *private, size_t *slab_bytes)
+{
+    const struct xa_size_class *row = &xa_size_class_table[size_class];
+    size_t slab = (size_t)row->granules * XA_GRANULE_BYTES;
+    s->classes[size_class].slabs += private->slabs;
+    s->classes[size_class].live += private->live;
+    s->free_slots += subtract(private->slabs * row->slots, private->live) * row->object_bytes;
+    s->tails += private->slabs * (slab - (size_t)row->slots * row->object_bytes);
+    *slab_bytes += private->slabs * slab;
+}
+
+/* Memory of private arenas counts like the others'; ends of their extents are tails. */
+static void
+add_private(struct xa_statistics *s, const struct xa_private_statistics *private)
+{
+    size_t slab_bytes = 0;
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        add_private_class(s, c, &private->classes[c], &slab_bytes);
+    s->tails += subtract(private->active, slab_bytes + private->large);
+    s->arenas++;
+    s->small += private->small;
+    s->large += private->large;
+    s->allocated += private->small + private->large;
+    s->active += private->active;
+    s->dirty += private->dirty;
+    s->muzzy += private->muzzy;
+    s->mapped += private->mapped;
+    s->large_objects += private->large_objects;
+    s->large_allocations += private->large_allocations;
+    s->live_objects += private->small_objects + private->large_objects;
+}
+
+static void
+gather_private(struct xa_statistics *s, enum xa_statistics_depth depth)
+{
+    struct xa_private_statistics private;
+    size_t mapped_before = s->mapped;
+    for (unsigned index = XA_PRIVATE_ARENA_FIRST; index < xa_private_arena_end(); index++)
+        if (xa_private_arena_statistics(index, &private))
+            add_private(s, &private);
+    s->places[XA_PLACE_PRIVATE].bytes = s->mapped - mapped_before;
+    if (depth < XA_STATISTICS_WITH_RESIDENT)
+        return;
+    s->places[XA_PLACE_PRIVATE].resident = xa_private_arena_resident_bytes();
+    s->resident += s->places[XA_PLACE_PRIVATE].resident;
+}
+
 /* Every byte of `mapped` has its place. */
 static void
 find_places(struct xa_statistics *s)
@@ -264,6 +316,8 @@ xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth dept
     *s = (struct xa_statistics){0};
     gather_arenas(s, visitor);
     gather_threads(s, visitor);
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        s->classes[c].cached += xa_explicit_cache_objects(c);
     sum_up_classes(s);
     size_t huge = load(&xa_huge_counters.live_bytes);
     size_t kept = load(&xa_huge_counters.kept_bytes);
@@ -284,12 +338,13 @@ xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth dept
     s->muzzy = load(&s->heaps.muzzy_bytes);
     s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map_limit);
     s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
-    size_t used = s->active + s->dirty + s->muzzy + s->metadata;
-    s->retained = subtract(s->mapped, used);
-    s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
     find_places(s);
     if (depth >= XA_STATISTICS_WITH_RESIDENT)
         ask_host(s);
+    gather_private(s, depth);
+    size_t used = s->active + s->dirty + s->muzzy + s->metadata;
+    s->retained = subtract(s->mapped, used);
+    s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
     if (depth >= XA_STATISTICS_WITH_HUGE_PAGES)
         s->huge_pages = xa_smaps_huge_page_bytes(
             xa_page_map_base(), xa_page_map_address_of(load(&xa_page_map_limit)));

@@ -29,6 +29,19 @@ extern "C" {
 #define XALLOC_NAME(name) name
 #endif
 
+#ifdef XALLOC_PREFIX
+/* The standard functions, of this heap; without a prefix the system's headers declare them. */
+void *XALLOC_NAME(malloc)(size_t size);
+void *XALLOC_NAME(calloc)(size_t count, size_t size);
+void *XALLOC_NAME(realloc)(void *pointer, size_t size);
+void XALLOC_NAME(free)(void *pointer);
+void *XALLOC_NAME(aligned_alloc)(size_t alignment, size_t size);
+int XALLOC_NAME(posix_memalign)(void **result, size_t alignment, size_t size);
+void *XALLOC_NAME(memalign)(size_t alignment, size_t size);
+void *XALLOC_NAME(valloc)(size_t size);
+size_t XALLOC_NAME(malloc_usable_size)(void *pointer);
+#endif
+
 /* ---- Extended functions, arenas and extent hooks ---- */
 
 /*

@@ -12,6 +12,9 @@
  * without it the thread that passed it, give back what is unused; then, and outside of
  * everything, the program's callback is told, which may allocate and free in turn.
  *
+ * A thread that is bound to a private arena (thread.arena) has empty caches, and gets its memory
+ * from there.
+ *
  * A signal handler that calls malloc while its thread is in here must not wait for
  * a lock that the thread holds: `is_inside` tells, and the handler gets NULL.  (It is
  * not allowed to call malloc at all, POSIX.1-2017, 2.4.3.)
@@ -23,6 +26,7 @@
 #include "alloc/fast_path.h"
 #include "alloc/start.h"
 #include "arena/large.h"
+#include "arena/private_arena.h"
 #include "config/options.h"
 #include "os/message.h"
 #include "page/huge.h"
@@ -42,6 +46,8 @@ struct request {
     size_t size;
     size_t alignment;
     enum zeroing zeroing;
+    struct xa_arena
+        *arena; /* from this one, and no cache; NULL: the thread's, through its caches */
 };
 
 /* A miss of a thread that wants to know what it takes. */
@@ -56,16 +62,30 @@ refill_and_count(struct xa_thread_state *state, unsigned size_class)
     return object;
 }
 
-static void *
-small(struct xa_thread_state *state, unsigned size_class, size_t size)
+static struct xa_arena *
+arena_for(const struct xa_thread_state *state, const struct request *request)
 {
-    bool is_cached = state != NULL && size_class <= xa_start_cached_class_max &&
+    if (request->arena != NULL)
+        return request->arena;
+    return state != NULL ? state->arena : xa_arena_at(0);
+}
+
+static bool
+may_use_caches(const struct xa_thread_state *state, const struct request *request)
+{
+    return state != NULL && request->arena == NULL && xa_thread_state_caches(state);
+}
+
+static void *
+small(struct xa_thread_state *state, unsigned size_class, const struct request *request)
+{
+    bool is_cached = may_use_caches(state, request) && size_class <= xa_start_cached_class_max &&
         xa_thread_state_may_cache(state, size_class);
-    struct xa_arena *arena = state != NULL ? state->arena : xa_arena_at(0);
+    struct xa_arena *arena = arena_for(state, request);
     void *object = is_cached ? xa_fast_pop(state, size_class) : NULL;
     if (object != NULL)
         return object;
-    xa_arena_note_request(arena, size_class, size);
+    xa_arena_note_request(arena, size_class, request->size);
     bool is_counted = state != NULL && state->count != NULL;
     if (is_cached)
         return is_counted ? refill_and_count(state, size_class)
@@ -80,13 +100,12 @@ small(struct xa_thread_state *state, unsigned size_class, size_t size)
 static void *
 large(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
 {
-    if (state != NULL && request->alignment <= XA_GRANULE_BYTES) {
+    if (may_use_caches(state, request) && request->alignment <= XA_GRANULE_BYTES) {
         void *object = xa_large_stock_take(state, request->size);
         if (object != NULL)
             return object;
     }
-    return xa_large_take(state == NULL ? xa_arena_at(0) : state->arena, request->size,
-        request->alignment, is_zeroed);
+    return xa_large_take(arena_for(state, request), request->size, request->alignment, is_zeroed);
 }
 
 /* One try.  `*is_zeroed` on success: the memory reads as zeros. */
@@ -96,7 +115,7 @@ try(struct xa_thread_state *state, const struct request *request, bool *is_zeroe
     unsigned size_class = xa_size_class_of_aligned(request->size, request->alignment);
     *is_zeroed = false;
     if (size_class != XA_CLASS_NONE)
-        return small(state, size_class, request->size);
+        return small(state, size_class, request);
     if (request->size <= XA_LARGE_MAX_BYTES && request->alignment <= XA_CHUNK_BYTES / 2)
         return large(state, request, is_zeroed);
     return xa_huge_take(request->size, request->alignment, is_zeroed);
@@ -154,7 +173,7 @@ note(struct xa_thread_state *state, const struct request *request, void (*tell)(
 {
     unsigned size_class = xa_size_class_of_aligned(request->size, request->alignment);
     size_t bytes = request->size;
-    if (size_class != XA_CLASS_NONE && state != NULL)
+    if (size_class != XA_CLASS_NONE && xa_thread_state_is_real(state))
         bytes = (1 + xa_thread_state_objects(state, size_class)) *
             xa_size_class_table[size_class].object_bytes;
     tell(bytes);
@@ -170,26 +189,51 @@ count_whole(struct xa_thread_state *state, const void *object)
         xa_thread_count_take(state, xa_release_usable_bytes(object, "malloc"));
 }
 
+/* From the arenas that threads share.  NULL also in a signal handler that must not wait. */
+static void *
+from_automatic(const struct request *request, bool *is_zeroed)
+{
+    struct xa_thread_state *state;
+    if (!xa_start_enter(&state))
+        return NULL;
+    void *object = try(state, request, is_zeroed);
+    if (XA_UNLIKELY(object == NULL) && reclaim(state))
+        object = try(state, request, is_zeroed);
+    count_whole(state, object);
+    xa_start_leave(state);
+    return object;
+}
+
+/* From the private arena that the thread is bound to. */
+static XA_COLD void *
+from_private(unsigned arena, const struct request *request, bool *is_zeroed)
+{
+    *is_zeroed = request->zeroing == ZEROED || xa_options.zero;
+    return xa_private_arena_take(arena, request->size, request->alignment, *is_zeroed);
+}
+
 static void *
 allocate(const struct request *request)
 {
-    struct xa_thread_state *state;
     bool is_zeroed;
-    if (request->size > PTRDIFF_MAX || !xa_start_enter(&state)) {
+    if (request->size > PTRDIFF_MAX) {
         fail(request);
         return NULL;
     }
-    void *object = try(state, request, &is_zeroed);
-    if (XA_UNLIKELY(object == NULL) && reclaim(state))
-        object = try(state, request, &is_zeroed);
-    count_whole(state, object);
-    xa_start_leave(state);
+    unsigned bound = request->arena != NULL ? 0 : xa_thread_state_binding(xa_thread_state_self);
+    void *object = XA_UNLIKELY(bound != 0) ? from_private(bound, request, &is_zeroed)
+                                           : from_automatic(request, &is_zeroed);
+    /* The hooks of private arenas may give memory back, outside of everything else. */
+    if (XA_UNLIKELY(object == NULL) && bound == 0 && xa_private_arena_dirty_bytes() != 0) {
+        xa_private_arena_purge_all();
+        object = from_automatic(request, &is_zeroed);
+    }
     if (xa_limit_has_news())
         xa_allocate_answer_limit();
     /* Set once, before there is more than one thread as a rule; it tells of nothing else. */
     void (*tell)(size_t bytes) = atomic_load_explicit(&xa_allocate_note, memory_order_relaxed);
     if (XA_UNLIKELY(tell != NULL))
-        note(state, request, tell);
+        note(xa_thread_state_self, request, tell);
     if (XA_UNLIKELY(object == NULL))
         fail(request);
     else if (request->zeroing == ZEROED || xa_start_cached_class_max == 0)
@@ -207,7 +251,7 @@ xa_allocate_beyond(size_t size)
         object = xa_large_stock_take(self, size);
     if (XA_LIKELY(object != NULL))
         return object;
-    return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS});
+    return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS, NULL});
 }
 
 void *
@@ -219,7 +263,7 @@ xa_allocate_zeroed(size_t size)
         if (XA_LIKELY(object != NULL))
             return memset(object, 0, size);
     }
-    return allocate(&(struct request){size == 0 ? 1 : size, 1, ZEROED});
+    return allocate(&(struct request){size == 0 ? 1 : size, 1, ZEROED, NULL});
 }
 
 void *
@@ -233,5 +277,12 @@ xa_allocate_aligned(size_t alignment, size_t size)
         if (XA_LIKELY(object != NULL))
             return object;
     }
-    return allocate(&(struct request){size, alignment, AS_IT_IS});
+    return allocate(&(struct request){size, alignment, AS_IT_IS, NULL});
+}
+
+void *
+xa_allocate_from(struct xa_arena *arena, size_t size, size_t alignment, bool wants_zeros)
+{
+    return allocate(
+        &(struct request){size == 0 ? 1 : size, alignment, wants_zeros ? ZEROED : AS_IT_IS, arena});
 }

@@ -8,6 +8,7 @@
 #define XA_ALLOC_ALLOCATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/annotate.h"
@@ -20,6 +21,13 @@ XA_MUST_USE void *xa_allocate_zeroed(size_t size);
 
 /* An address that is a multiple of `alignment`, a power of two. */
 XA_MUST_USE void *xa_allocate_aligned(size_t alignment, size_t size);
+
+/*
+ * All of these together, and from this automatic arena, without any cache; NULL: as the others do.
+ */
+struct xa_arena;
+XA_MUST_USE void *xa_allocate_from(
+    struct xa_arena *arena, size_t size, size_t alignment, bool wants_zeros);
 
 /*
  * [a] Told, outside of everything, about how many bytes a slow path has handed out: with

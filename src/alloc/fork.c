@@ -20,6 +20,7 @@
  *                                 set aside: what lives in them stays valid, and
  *                                 nothing new is put there.  Lists that change by
  *                                 a single store are whole; their locks are freed.
+ *                                 A private arena is set aside as a whole, and begins anew.
  *
  * Caches of the other threads are adopted one by one, now and then when the child needs
  * memory (thread_cache.c).
@@ -28,7 +29,9 @@
  */
 #include "alloc/fork.h"
 
+#include "alloc/explicit_cache.h"
 #include "arena/arena.h"
+#include "arena/private_arena.h"
 #include "extent/metadata.h"
 #include "extent/region.h"
 #include "page/huge.h"
@@ -49,6 +52,9 @@ xa_fork_in_child(void)
     struct xa_thread_state *self = xa_thread_state_self;
     bool is_real = xa_thread_state_is_real(self);
     xa_arena_reset_in_child(is_real ? self->arena : NULL);
+    xa_private_arena_reset_in_child(
+        is_real && self->bound_arena != 0 ? self->bound_arena : XA_PRIVATE_ARENA_NONE);
+    xa_explicit_cache_reset_in_child();
     /* A purger that was at the caller's caches did not come along. */
     if (is_real &&
         atomic_load_explicit(&self->revocation, memory_order_relaxed) != XA_REVOCATION_NONE)

@@ -6,6 +6,11 @@
  * stay in release builds.  A pointer that was certainly misused (inside an object,
  * freed twice) ends the process, since the heap can no longer be trusted; one that
  * was never ours is reported once, and left alone.
+ *
+ * What lies in a private arena is that arena's, whatever the page map says: its memory may come
+ * from anywhere, and if an extent hook took it from malloc, the page map knows that large or huge
+ * object.  (Never a small one: extents are longer.)  So it is asked first, wherever a pointer is
+ * no small object, and only if there ever was such an arena.
  */
 #include "alloc/release.h"
 
@@ -14,6 +19,8 @@
 #include "alloc/fast_path.h"
 #include "alloc/start.h"
 #include "arena/large.h"
+#include "arena/private_arena.h"
+#include "arena/private_map.h"
 #include "arena/slab.h"
 #include "config/options.h"
 #include "os/message.h"
@@ -28,10 +35,22 @@ enum verdict {
     LIVE_SMALL, /* or in a cache: that is found later */
     LIVE_LARGE,
     LIVE_HUGE,
+    LIVE_PRIVATE,
     INSIDE,
     ALREADY_FREE,
     FOREIGN,
 };
+
+static enum verdict
+verdict_of_private(enum xa_private_verdict verdict)
+{
+    switch (verdict) {
+    case XA_PRIVATE_LIVE: return LIVE_PRIVATE;
+    case XA_PRIVATE_INSIDE: return INSIDE;
+    case XA_PRIVATE_FREE: return ALREADY_FREE;
+    default: return FOREIGN;
+    }
+}
 
 /* The class map says nothing of this address, or not enough: look at the region. */
 static enum verdict
@@ -115,7 +134,7 @@ free_small(void *pointer, unsigned size_class)
     /* A signal handler in the middle of our own work: the object is lost, not the process. */
     if (!xa_start_enter(&state))
         return;
-    if (state == NULL || size_class > xa_start_cached_class_max ||
+    if (state == NULL || size_class > xa_start_cached_class_max || !xa_thread_state_caches(state) ||
         !xa_thread_state_may_cache(state, size_class)) {
         (void)xa_arena_return(size_class, &pointer, 1, XA_ARENA_WAIT);
         if (is_counted(state))
@@ -141,8 +160,9 @@ free_whole(void *pointer, unsigned size_class)
         complain("free", pointer, ALREADY_FREE);
         return;
     }
-    if (size_class == XA_CLASS_LARGE && xa_thread_state_is_real(state) && state->class_end == 0 &&
-        state->count == NULL && xa_large_stock_put_quickly(state, address))
+    if (size_class == XA_CLASS_LARGE && xa_thread_state_is_real(state) &&
+        xa_thread_state_stocks(state) && state->count == NULL &&
+        xa_large_stock_put_quickly(state, address))
         return;
     if (!xa_start_enter(&state)) {
         /* A signal handler in the middle of our own work: the object stays as it was. */
@@ -155,7 +175,7 @@ free_whole(void *pointer, unsigned size_class)
                                         : xa_large_usable_bytes(address));
     if (size_class == XA_CLASS_HUGE)
         xa_huge_return(xa_huge_of(address));
-    else if (state == NULL || state->class_end != 0 || !xa_large_stock_put(state, address))
+    else if (state == NULL || !xa_thread_state_stocks(state) || !xa_large_stock_put(state, address))
         xa_large_return(address);
     xa_start_leave(state);
 }
@@ -166,6 +186,22 @@ wants_junk(void)
     return (xa_options.junk & XA_JUNK_FREE) != 0;
 }
 
+/* Free an object of a private arena; false if it is none. */
+static XA_NOINLINE bool
+free_private(void *pointer)
+{
+    size_t bytes;
+    enum verdict verdict = FOREIGN;
+    if (wants_junk() && xa_private_arena_look(pointer, &bytes) == XA_PRIVATE_LIVE)
+        memset(pointer, JUNK_FREED, bytes);
+    verdict = verdict_of_private(xa_private_arena_return(pointer));
+    if (verdict == FOREIGN)
+        return false;
+    if (verdict != LIVE_PRIVATE)
+        complain("free", pointer, verdict);
+    return true;
+}
+
 void
 xa_release_beyond(void *pointer)
 {
@@ -173,6 +209,8 @@ xa_release_beyond(void *pointer)
         return;
     unsigned size_class = xa_page_map_class((uintptr_t)pointer);
     bool is_small = size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES;
+    if (!is_small && xa_private_map_is_used() && free_private(pointer))
+        return;
     /* Small objects are looked at when a cache gives them back to their slab. */
     if (is_small && !wants_junk()) {
         free_small(pointer, size_class);
@@ -200,11 +238,57 @@ xa_release_usable_bytes(const void *pointer, const char *call)
         return xa_size_class_table[size_class].object_bytes;
     if (pointer == NULL)
         return 0;
-    enum verdict verdict = verdict_on(address);
+    enum verdict verdict = FOREIGN;
+    size_t bytes = 0;
+    if (xa_private_map_is_used())
+        verdict = verdict_of_private(xa_private_arena_look(pointer, &bytes));
+    if (verdict == FOREIGN)
+        verdict = verdict_on(address);
+    /* As was asked for: one that had been kept may be longer, but that is not the program's. */
+    if (verdict == LIVE_PRIVATE)
+        return bytes;
     if (verdict == LIVE_LARGE)
-        return xa_large_usable_bytes(address);
+        return xa_large_object_bytes(xa_large_asked_bytes(address), 1);
     if (verdict == LIVE_HUGE)
-        return xa_huge_of(address)->bytes;
+        return xa_bits_align_up(xa_huge_of(address)->asked_bytes, xa_os_facts.page_bytes);
     complain(call, pointer, verdict);
     return 0;
+}
+
+void
+xa_release_uncached(void *pointer)
+{
+    struct xa_thread_state *state;
+    unsigned size_class = xa_page_map_class((uintptr_t)pointer);
+    if (size_class == XA_CLASS_NONE || size_class > XA_SMALL_CLASSES || wants_junk()) {
+        xa_release_beyond(pointer);
+        return;
+    }
+    if (!xa_start_enter(&state))
+        return;
+    (void)xa_arena_return(size_class, &pointer, 1, XA_ARENA_WAIT);
+    xa_start_leave(state);
+}
+
+unsigned
+xa_release_small_class(const void *pointer, unsigned *arena)
+{
+    uintptr_t address = (uintptr_t)pointer;
+    unsigned size_class = xa_page_map_class(address);
+    if (pointer != NULL && size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES) {
+        struct xa_thread_state *state;
+        if (!xa_start_enter(&state))
+            return XA_CLASS_NONE;
+        xa_arena_check(size_class, pointer);
+        xa_start_leave(state);
+        *arena = XA_RELEASE_AUTOMATIC;
+        return size_class;
+    }
+    size_t bytes;
+    if (pointer == NULL || !xa_private_map_is_used() ||
+        xa_private_arena_look(pointer, &bytes) != XA_PRIVATE_LIVE || bytes > XA_SMALL_MAX_BYTES ||
+        xa_size_class_table[xa_size_class_of(bytes)].object_bytes != bytes)
+        return XA_CLASS_NONE;
+    *arena = xa_private_arena_lookup(pointer);
+    return xa_size_class_of(bytes);
 }

@@ -4,12 +4,23 @@
 #ifndef XA_ALLOC_RELEASE_H
 #define XA_ALLOC_RELEASE_H
 
+#include <limits.h>
 #include <stddef.h>
 
 #include "base/annotate.h"
 
 /* Free any pointer: NULL, small with a full or no cache, large, huge, or not ours at all. */
 void xa_release_beyond(void *pointer);
+
+/* The same, and a small object goes to its slab and into no cache. */
+void xa_release_uncached(void *pointer);
+
+/*
+ * The class of a live small object, and whose it is: a private arena's number, or this.
+ * XA_CLASS_NONE for other objects and pointers.  Misuse ends the process.
+ */
+#define XA_RELEASE_AUTOMATIC UINT_MAX
+XA_MUST_USE unsigned xa_release_small_class(const void *pointer, unsigned *arena);
 
 /*
  * Bytes that the program may use behind its pointer; 0 for NULL and, after a

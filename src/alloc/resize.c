@@ -13,6 +13,8 @@
 #include "alloc/fast_path.h"
 #include "alloc/start.h"
 #include "arena/large.h"
+#include "arena/private_arena.h"
+#include "arena/private_map.h"
 #include "page/huge.h"
 #include "page/limit.h"
 #include "thread/thread_count.h"
@@ -68,6 +70,22 @@ resize_whole(void *pointer, size_t usable, size_t size)
     return same != NULL ? same : copy(pointer, usable, size);
 }
 
+static bool
+is_private(const void *pointer)
+{
+    return xa_private_map_is_used() && xa_private_map_find((uintptr_t)pointer) != NULL;
+}
+
+/* In its arena if it can stay where it is; else it moves to where the thread allocates. */
+static void *
+resize_private(void *pointer, size_t usable, size_t size)
+{
+    if (size > XA_SMALL_MAX_BYTES && usable > XA_SMALL_MAX_BYTES &&
+        xa_private_arena_resize(pointer, size, size) >= size)
+        return pointer;
+    return xa_resize_fits(usable, size) ? pointer : copy(pointer, usable, size);
+}
+
 void *
 xa_resize_small(void *pointer, size_t usable, size_t size)
 {
@@ -84,5 +102,41 @@ xa_resize(void *pointer, size_t size)
     /* NULL has no bytes either; that is said for clang-tidy, which does not see it. */
     if (usable == 0 || pointer == NULL)
         return NULL;
+    if (is_private(pointer))
+        return resize_private(pointer, usable, size);
     return resize_whole(pointer, usable, size);
+}
+
+/* To some size between the two, of an object of ours that is not small. */
+static bool
+stretch(uintptr_t address, size_t size)
+{
+    switch (xa_page_map_class(address)) {
+    case XA_CLASS_LARGE:
+        return size > XA_SMALL_MAX_BYTES && size <= XA_LARGE_MAX_BYTES &&
+            xa_large_resize(address, size);
+    case XA_CLASS_HUGE:
+        return size > XA_LARGE_MAX_BYTES && size <= PTRDIFF_MAX &&
+            xa_huge_resize_in_place(xa_huge_of(address), size);
+    default: return false;
+    }
+}
+
+size_t
+xa_resize_in_place(void *pointer, size_t least, size_t most)
+{
+    struct xa_thread_state *state;
+    size_t usable = xa_release_usable_bytes(pointer, "xallocx");
+    if (usable == 0 || pointer == NULL)
+        return 0;
+    if (is_private(pointer))
+        return xa_private_arena_resize(pointer, least, most);
+    if (xa_fast_small_bytes(pointer) != 0 || !xa_start_enter(&state))
+        return usable;
+    if (!stretch((uintptr_t)pointer, most) && usable < least && least < most)
+        (void)stretch((uintptr_t)pointer, least);
+    xa_start_leave(state);
+    if (xa_limit_has_news())
+        xa_allocate_answer_limit();
+    return xa_release_usable_bytes(pointer, "xallocx");
 }

@@ -24,6 +24,12 @@ xa_resize_fits(size_t usable, size_t size)
  */
 XA_MUST_USE void *xa_resize(void *pointer, size_t size);
 
+/*
+ * Give a live object at least `least` and at best `most` bytes, where it stands.  The bytes that
+ * it has then; fewer than `least` if that is not possible.
+ */
+size_t xa_resize_in_place(void *pointer, size_t least, size_t most);
+
 /* The same for a small object of `usable` bytes, whose class alone says whether it stays. */
 XA_MUST_USE void *xa_resize_small(void *pointer, size_t usable, size_t size);
 

@@ -16,6 +16,7 @@
 
 #include "alloc/fork.h"
 #include "arena/arena.h"
+#include "arena/private_arena.h"
 #include "base/assert.h"
 #include "config/glibc_settings.h"
 #include "config/jemalloc_settings.h"
@@ -190,6 +191,8 @@ at_thread_exit(void *argument)
         xa_thread_exit_arm(state);
         return;
     }
+    if (state->bound_arena != 0)
+        xa_private_arena_unbind(state->bound_arena);
     xa_thread_state_self = XA_THREAD_STATE_ENDED;
     xa_arena_leave(state->arena);
     xa_thread_state_return(state);

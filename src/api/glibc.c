@@ -12,6 +12,7 @@
 
 #include "alloc/start.h"
 #include "arena/arena.h"
+#include "arena/private_arena.h"
 #include "base/text.h"
 #include "config/options.h"
 #include "control/report.h"
@@ -53,7 +54,9 @@ malloc_trim(size_t pad)
     if (xa_os_now_ms() >= deadline_ms)
         xa_background_finish_trim();
     xa_start_leave(state);
-    return bytes != 0;
+    size_t waiting = xa_private_arena_dirty_bytes();
+    xa_private_arena_purge_all();
+    return bytes != 0 || xa_private_arena_dirty_bytes() < waiting;
 }
 
 static size_t
@@ -196,5 +199,5 @@ mallopt(int parameter, int value)
     }
 }
 
-struct mallinfo __libc_mallinfo(void) XA_ALIAS(mallinfo);
-int __libc_mallopt(int parameter, int value) XA_ALIAS(mallopt);
+XA_SECOND_NAME(struct mallinfo, __libc_mallinfo, (void), mallinfo);
+XA_SECOND_NAME(int, __libc_mallopt, (int parameter, int value), mallopt);

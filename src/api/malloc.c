@@ -210,12 +210,13 @@ malloc_usable_size(void *pointer)
  * glibc's own names for its functions: programs and libraries that call these must
  * not reach another heap.
  */
-void *__libc_malloc(size_t size) XA_ALIAS(malloc);
-void *__libc_calloc(size_t count, size_t size) XA_ALIAS(calloc);
-void *__libc_realloc(void *pointer, size_t size) XA_ALIAS(realloc);
-void __libc_free(void *pointer) XA_ALIAS(free);
-void __libc_cfree(void *pointer) XA_ALIAS(cfree);
-void *__libc_memalign(size_t alignment, size_t size) XA_ALIAS(memalign);
-void *__libc_valloc(size_t size) XA_ALIAS(valloc);
-void *__libc_pvalloc(size_t size) XA_ALIAS(pvalloc);
-int __posix_memalign(void **result, size_t alignment, size_t size) XA_ALIAS(posix_memalign);
+XA_SECOND_NAME(void *, __libc_malloc, (size_t size), malloc);
+XA_SECOND_NAME(void *, __libc_calloc, (size_t count, size_t size), calloc);
+XA_SECOND_NAME(void *, __libc_realloc, (void *pointer, size_t size), realloc);
+XA_SECOND_NAME(void, __libc_free, (void *pointer), free);
+XA_SECOND_NAME(void, __libc_cfree, (void *pointer), cfree);
+XA_SECOND_NAME(void *, __libc_memalign, (size_t alignment, size_t size), memalign);
+XA_SECOND_NAME(void *, __libc_valloc, (size_t size), valloc);
+XA_SECOND_NAME(void *, __libc_pvalloc, (size_t size), pvalloc);
+XA_SECOND_NAME(
+    int, __posix_memalign, (void **result, size_t alignment, size_t size), posix_memalign);

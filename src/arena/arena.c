@@ -108,6 +108,21 @@ make(unsigned index)
 }
 
 struct xa_arena *
+xa_arena_obtain(unsigned index)
+{
+    struct xa_arena *arena = xa_arena_at(index);
+    if (arena == NULL && index < xa_arena_limit())
+        arena = make(index);
+    return arena != NULL && arena->index == index ? arena : NULL;
+}
+
+void
+xa_arena_join(struct xa_arena *arena)
+{
+    atomic_fetch_add_explicit(&arena->threads, 1, memory_order_relaxed);
+}
+
+struct xa_arena *
 xa_arena_assign(void)
 {
     unsigned best = 0;

@@ -27,13 +27,13 @@ void xa_arena_set_limit(unsigned limit);
 /* The arena that the next thread should use: the one with the fewest. */
 struct xa_arena *xa_arena_assign(void);
 
-/*
- * The arena of this index below XA_ARENAS_MAX, made if need be, and one more thread that uses
- * it; NULL if memory ran out.
- */
-XA_MUST_USE struct xa_arena *xa_arena_join(unsigned index);
+/* The arena of this index, made now if need be; NULL if there is to be none, or memory ran out. */
+struct xa_arena *xa_arena_obtain(unsigned index);
 
-/* A thread that xa_arena_assign() or xa_arena_join() counted is gone. */
+/* A thread uses the arena that was not given it by xa_arena_assign(). */
+void xa_arena_join(struct xa_arena *arena);
+
+/* A thread that xa_arena_assign() counted is gone. */
 void xa_arena_leave(struct xa_arena *arena);
 
 /* The arena of this index, or NULL if it does not exist (yet). */

@@ -15,4 +15,7 @@
  */
 struct extent_hooks_s *xa_extent_hooks_default(void);
 
+/* In a forked child: free the lock. */
+void xa_extent_hooks_reset_in_child(void);
+
 #endif

@@ -71,6 +71,12 @@ xa_large_usable_bytes(uintptr_t address)
     return (size_t)xa_page_map_record(xa_page_map_granule_of(address))->granules * XA_GRANULE_BYTES;
 }
 
+size_t
+xa_large_asked_bytes(uintptr_t address)
+{
+    return xa_page_map_record(xa_page_map_granule_of(address))->as.large.bytes;
+}
+
 bool
 xa_large_resize(uintptr_t address, size_t bytes)
 {

@@ -32,6 +32,18 @@ xa_large_granules(size_t bytes)
     return (unsigned)(xa_bits_align_up(bytes, unit) / XA_GRANULE_BYTES);
 }
 
+/*
+ * Bytes that a program may use of an object of `bytes` at a multiple of `alignment` that is not a
+ * small one: whole granules, or, beyond what a run can be, whole pages.
+ */
+static inline size_t
+xa_large_object_bytes(size_t bytes, size_t alignment)
+{
+    if (bytes <= XA_LARGE_MAX_BYTES && alignment <= XA_CHUNK_BYTES / 2)
+        return (size_t)xa_large_granules(bytes) * XA_GRANULE_BYTES;
+    return xa_bits_align_up(bytes, xa_os_facts.page_bytes);
+}
+
 /* Granules of this object. */
 static inline unsigned
 xa_large_granules_of(uintptr_t address)
@@ -39,8 +51,9 @@ xa_large_granules_of(uintptr_t address)
     return xa_page_map_record(xa_page_map_granule_of(address))->granules;
 }
 
-/* Bytes that the program may use. */
+/* Bytes of the object's granules, and as the program asked. */
 size_t xa_large_usable_bytes(uintptr_t address);
+size_t xa_large_asked_bytes(uintptr_t address);
 
 /* Change the size where the object stands.  False if that is not possible. */
 XA_MUST_USE bool xa_large_resize(uintptr_t address, size_t bytes);

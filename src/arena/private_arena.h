@@ -81,9 +81,6 @@ bool xa_private_arena_set_name(unsigned index, const char *name);
 /* The arena of a live object, or XA_PRIVATE_ARENA_NONE. */
 unsigned xa_private_arena_lookup(const void *pointer);
 
-/* True if the address lies in memory of some private arena: then the rest of the heap has no say. */
-bool xa_private_arena_owns(const void *pointer);
-
 /* ---- Objects ---- */
 
 /*
@@ -174,23 +171,30 @@ void xa_private_arena_destroyed(struct xa_private_statistics *statistics);
 void xa_private_arena_add(
     struct xa_private_statistics *sum, const struct xa_private_statistics *more);
 
+/*
+ * What of their memory is resident, as the host says.  Takes each arena's lock in turn: nothing
+ * of an arena's that the calling thread was interrupted in.
+ */
+size_t xa_private_arena_resident_bytes(void);
+
 /* Unused bytes that the background thread would have to purge. */
 size_t xa_private_arena_dirty_bytes(void);
 
 /* ---- The process ---- */
 
 /*
- * How a thread begins and ends a section in which a signal handler of its own must not come in
- * here again (begin: false if this is such a handler), and a call of a program's hook.  Told once,
- * by a layer above, before the first arena is made.
+ * What a thread is about to do: begin or end a section in which a signal handler of its own must
+ * not come in here again (BEGIN: false if this is such a handler), or a call of a program's hook.
+ * A layer above is told, by a function that it names before the first arena is made.
  */
-struct xa_private_arena_thread {
-    bool (*begin)(void);
-    void (*end)(void);
-    void (*hook_begin)(void);
-    void (*hook_end)(void);
+enum xa_private_step {
+    XA_PRIVATE_BEGIN,
+    XA_PRIVATE_END,
+    XA_PRIVATE_HOOK_BEGIN,
+    XA_PRIVATE_HOOK_END,
 };
-void xa_private_arena_set_thread(struct xa_private_arena_thread thread);
+typedef bool xa_private_arena_step(enum xa_private_step step);
+void xa_private_arena_set_step(xa_private_arena_step *function);
 
 /*
  * In a forked child: set aside the arenas that a thread which is gone was changing.  `bound` is

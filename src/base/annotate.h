@@ -19,6 +19,15 @@
 #define XA_HIDDEN __attribute__((visibility("hidden")))
 #define XA_WEAK __attribute__((weak))
 #define XA_ALIAS(name) __attribute__((alias(#name)))
+/*
+ * A second name for a public function, as libc has some.  None in a build with a prefix, where
+ * libc keeps its own (Makefile.am).
+ */
+#if defined(XA_PREFIXED)
+#define XA_SECOND_NAME(type, name, arguments, function) type function arguments
+#else
+#define XA_SECOND_NAME(type, name, arguments, function) type name arguments XA_ALIAS(function)
+#endif
 #define XA_CACHE_ALIGNED __attribute__((aligned(64)))
 /* For large zeroed variables: linkers put common ones behind all others, which so share fewer pages. */
 #define XA_BULKY __attribute__((common, aligned(64)))

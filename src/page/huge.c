@@ -434,6 +434,8 @@ move(struct xa_huge *huge, size_t bytes)
     return true;
 }
 
+enum place { WHERE_IT_IS, ANYWHERE };
+
 /* Ask the limit for more, and once more without what is kept. */
 static bool
 take_more(size_t bytes)
@@ -441,17 +443,18 @@ take_more(size_t bytes)
     return xa_limit_take(bytes) || (xa_huge_purge(XA_HUGE_ALL) != 0 && xa_limit_take(bytes));
 }
 
-void *
-xa_huge_resize(struct xa_huge *huge, size_t bytes)
+static bool
+resize(struct xa_huge *huge, size_t bytes, enum place place)
 {
     size_t asked = bytes, before = huge->bytes;
     bytes = xa_bits_align_up(bytes, xa_os_facts.page_bytes);
     if (bytes > before && !take_more(bytes - before))
-        return NULL;
-    if (!resize_in_place(huge, bytes) && !(bytes > before && move(huge, bytes))) {
+        return false;
+    if (!resize_in_place(huge, bytes) &&
+        !(place == ANYWHERE && bytes > before && move(huge, bytes))) {
         if (bytes > before)
             xa_limit_give(bytes - before);
-        return NULL;
+        return false;
     }
     if (bytes < before)
         xa_limit_give(before - bytes);
@@ -465,7 +468,21 @@ xa_huge_resize(struct xa_huge *huge, size_t bytes)
     xa_lock_lock(&stock.lock);
     add(&xa_huge_counters.live_bytes, bytes - before);
     xa_lock_unlock(&stock.lock);
+    return true;
+}
+
+void *
+xa_huge_resize(struct xa_huge *huge, size_t bytes)
+{
+    if (!resize(huge, bytes, ANYWHERE))
+        return NULL;
     return (void *)xa_window_address(huge->region.slot);
+}
+
+bool
+xa_huge_resize_in_place(struct xa_huge *huge, size_t bytes)
+{
+    return resize(huge, bytes, WHERE_IT_IS);
 }
 
 void

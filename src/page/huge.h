@@ -26,6 +26,9 @@ struct xa_huge *xa_huge_of(uintptr_t address);
  */
 XA_MUST_USE void *xa_huge_resize(struct xa_huge *huge, size_t bytes);
 
+/* The same, in place only; false if that does not work. */
+XA_MUST_USE bool xa_huge_resize_in_place(struct xa_huge *huge, size_t bytes);
+
 /* Unmap kept mappings: those freed longer ago than the decay time, or all. */
 enum xa_huge_purge { XA_HUGE_DECAYED, XA_HUGE_ALL };
 size_t xa_huge_purge(enum xa_huge_purge what);

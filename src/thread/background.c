@@ -25,6 +25,7 @@
 #include "thread/background.h"
 
 #include "arena/arena.h"
+#include "arena/private_arena.h"
 #include "arena/slab_purge.h"
 #include "config/options.h"
 #include "os/fork_watch.h"
@@ -76,7 +77,7 @@ dirty_bytes(void)
         if (arena != NULL && xa_page_purge_time_ms(&arena->heap, XA_PAGE_PURGE_DIRTY) >= 0)
             sum += xa_page_purge_waiting_bytes(&arena->heap);
     }
-    return sum;
+    return sum + xa_private_arena_dirty_bytes();
 }
 
 /* What is muzzy and will be given back; what is offered for ever needs nobody to wait for it. */
@@ -127,6 +128,7 @@ purge(void)
             xa_page_purge_decay(&arena->heap, xa_os_now_ms());
     }
     (void)xa_huge_purge(XA_HUGE_DECAYED);
+    xa_private_arena_decay_all();
 }
 
 static uint64_t

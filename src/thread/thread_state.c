@@ -71,6 +71,7 @@ xa_thread_state_take(void)
         state->class_end = 0;
         if (state->count != NULL)
             xa_thread_count_reset(state);
+        state->bound_arena = state->hook_depth = 0;
         /* A thread that a fork cut off may have left it set. */
         atomic_store_explicit(&state->is_inside, false, memory_order_relaxed);
         /*

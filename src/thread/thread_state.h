@@ -65,8 +65,10 @@ struct xa_thread_state {
     _Atomic bool is_inside;              /* [t] in a slow path; the purger keeps away then */
     _Atomic uint32_t fork_generation;    /* [a] process generation that it belongs to */
     struct xa_arena *_Atomic arena;      /* [t] read by anybody */
-    struct xa_thread_count *count;       /* [t] what it has taken; NULL until it asks */
+    uint16_t bound_arena;                /* [t] the private arena that it allocates from; 0: none */
+    uint16_t hook_depth;                 /* [t] calls of extent hooks that it is in */
     uint8_t class_end;                   /* [t] it caches no classes from here on; 0: all */
+    struct xa_thread_count *count;       /* [t] what it has taken; NULL until it asks */
     struct xa_thread_state *next;        /* [c] on the list of all */
     struct xa_thread_state *next_unused; /* [u] */
 };
@@ -91,6 +93,23 @@ static inline bool
 xa_thread_state_is_real(const struct xa_thread_state *state)
 {
     return state != XA_THREAD_STATE_NONE && state != XA_THREAD_STATE_ENDED;
+}
+
+/*
+ * The private arena that the thread is bound to, or 0.  Its caches are empty then, so that every
+ * call comes to where this is asked.  A hook of that arena allocates from elsewhere.
+ */
+static inline unsigned
+xa_thread_state_binding(const struct xa_thread_state *state)
+{
+    return xa_thread_state_is_real(state) && state->hook_depth == 0 ? state->bound_arena : 0;
+}
+
+/* True if objects may be put into the state's caches. */
+static inline bool
+xa_thread_state_caches(const struct xa_thread_state *state)
+{
+    return state->bound_arena == 0;
 }
 
 /* Where an empty cache's top leads: a NULL, aligned like a magazine. */

@@ -91,6 +91,7 @@ static struct {
 static struct {
     struct xa_os_facts facts;
     enum xa_os_result map_failure;
+    bool may_be_taken;
     size_t mapped_max;
     uintptr_t address_end;
     uint64_t now_ms;
@@ -345,8 +346,11 @@ map_locked(uintptr_t address, size_t bytes)
         return settings.map_failure;
     if (is_foreign(address, bytes))
         return XA_OS_TAKEN;
-    if (!is_clear_of(address, bytes))
-        misuse("mapped over a mapping", address, bytes);
+    if (!is_clear_of(address, bytes)) {
+        if (!settings.may_be_taken)
+            misuse("mapped over a mapping", address, bytes);
+        return XA_OS_TAKEN;
+    }
     if (bytes > settings.mapped_max || host.mapped_bytes > settings.mapped_max - bytes)
         return XA_OS_NO_MEMORY;
     if (map_really(address, bytes) != address)
@@ -879,6 +883,12 @@ void
 xa_os_fake_set_map_failure(enum xa_os_result result)
 {
     settings.map_failure = result;
+}
+
+void
+xa_os_fake_let_be_taken(void)
+{
+    settings.may_be_taken = true;
 }
 
 void

@@ -80,6 +80,9 @@ const char *xa_os_fake_appended(const char *path);
 /* Make the `nth` call from now on of this kind, 1 for the next, fail: once or for ever. */
 void xa_os_fake_fail(enum xa_os_fake_call call, unsigned long nth, enum xa_os_fake_mode mode);
 
+/* Mapping over a mapping is no misuse any more, but TAKEN. */
+void xa_os_fake_let_be_taken(void);
+
 /* What failing calls of xa_os_map() return from now on; NO_MEMORY at first. */
 void xa_os_fake_set_map_failure(enum xa_os_result result);
 

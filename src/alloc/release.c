@@ -150,6 +150,15 @@ free_small(void *pointer, unsigned size_class)
     xa_start_leave(state);
 }
 
+/* Bytes of a large or huge object, as were asked for: one that had been kept may be longer. */
+static size_t
+whole_bytes(uintptr_t address, unsigned size_class)
+{
+    if (size_class == XA_CLASS_LARGE)
+        return xa_large_object_bytes(xa_large_asked_bytes(address), 1);
+    return xa_bits_align_up(xa_huge_of(address)->asked_bytes, xa_os_facts.page_bytes);
+}
+
 /* Large and huge objects: of several threads that free one, the page map serves the first. */
 static void
 free_whole(void *pointer, unsigned size_class)
@@ -170,9 +179,7 @@ free_whole(void *pointer, unsigned size_class)
         return;
     }
     if (is_counted(state))
-        xa_thread_count_free(state,
-            size_class == XA_CLASS_HUGE ? xa_huge_of(address)->bytes
-                                        : xa_large_usable_bytes(address));
+        xa_thread_count_free(state, whole_bytes(address, size_class));
     if (size_class == XA_CLASS_HUGE)
         xa_huge_return(xa_huge_of(address));
     else if (state == NULL || !xa_thread_state_stocks(state) || !xa_large_stock_put(state, address))
@@ -247,10 +254,8 @@ xa_release_usable_bytes(const void *pointer, const char *call)
     /* As was asked for: one that had been kept may be longer, but that is not the program's. */
     if (verdict == LIVE_PRIVATE)
         return bytes;
-    if (verdict == LIVE_LARGE)
-        return xa_large_object_bytes(xa_large_asked_bytes(address), 1);
-    if (verdict == LIVE_HUGE)
-        return xa_bits_align_up(xa_huge_of(address)->asked_bytes, xa_os_facts.page_bytes);
+    if (verdict == LIVE_LARGE || verdict == LIVE_HUGE)
+        return whole_bytes(address, size_class);
     complain(call, pointer, verdict);
     return 0;
 }

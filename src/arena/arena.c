@@ -146,17 +146,6 @@ xa_arena_assign(void)
     return arena;
 }
 
-struct xa_arena *
-xa_arena_join(unsigned index)
-{
-    struct xa_arena *arena = xa_arena_at(index);
-    if (arena == NULL)
-        arena = make(index);
-    if (arena != NULL)
-        atomic_fetch_add_explicit(&arena->threads, 1, memory_order_relaxed);
-    return arena;
-}
-
 void
 xa_arena_leave(struct xa_arena *arena)
 {

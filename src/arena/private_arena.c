@@ -25,9 +25,9 @@
 #include "arena/private_arena_parts.h"
 #include "arena/private_chunk.h"
 #include "base/assert.h"
-#include "config/options.h"
 #include "extent/metadata.h"
 #include "os/os.h"
+#include "page/page_purge.h"
 
 #include <string.h>
 
@@ -88,10 +88,10 @@ begin_life(struct xa_private_arena *arena, unsigned index, struct extent_hooks_s
     atomic_store_explicit(&arena->index, index, memory_order_relaxed);
     atomic_store_explicit(&arena->epoch, ++registry.epoch, memory_order_relaxed);
     atomic_store_explicit(&arena->hooks, hooks, memory_order_release);
-    atomic_store_explicit(
-        &arena->decay_ms[XA_PRIVATE_DIRTY], xa_options.dirty_decay_ms, memory_order_relaxed);
-    atomic_store_explicit(
-        &arena->decay_ms[XA_PRIVATE_MUZZY], xa_options.muzzy_decay_ms, memory_order_relaxed);
+    atomic_store_explicit(&arena->decay_ms[XA_PRIVATE_DIRTY],
+        xa_page_purge_time_ms(NULL, XA_PAGE_PURGE_DIRTY), memory_order_relaxed);
+    atomic_store_explicit(&arena->decay_ms[XA_PRIVATE_MUZZY],
+        xa_page_purge_time_ms(NULL, XA_PAGE_PURGE_MUZZY), memory_order_relaxed);
     arena->created_ms = arena->looked_ms = xa_os_now_ms();
     arena->life++;
     arena->grow_bytes = XA_PRIVATE_EXTENT_MIN_BYTES;

@@ -71,6 +71,7 @@ enum xa_controls_source {
     XA_CONTROL_SOURCE_arenas,
     XA_CONTROL_SOURCE_stats,
     XA_CONTROL_SOURCE_prof,
+    XA_CONTROL_SOURCE_experimental,
     XA_CONTROL_SOURCE_xalloc,
 };
 

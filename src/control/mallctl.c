@@ -156,9 +156,21 @@ dispatch(struct xa_mallctl_call *call)
     case XA_CONTROL_SOURCE_arenas: return xa_mallctl_arenas(call);
     case XA_CONTROL_SOURCE_stats: return xa_mallctl_stats(call);
     case XA_CONTROL_SOURCE_prof: return xa_mallctl_prof(call);
+    case XA_CONTROL_SOURCE_experimental: return xa_mallctl_experimental(call);
     case XA_CONTROL_SOURCE_xalloc: return xa_mallctl_xalloc(call);
     }
     return ENOENT;
+}
+
+/* Bytes of what is written to a row whose answer is something else. */
+static size_t
+given_bytes(unsigned row)
+{
+    switch (row) {
+    case XA_CONTROL_experimental_arenas_create_ext: return sizeof(struct xa_mallctl_arena_config);
+    case XA_CONTROL_experimental_batch_alloc: return sizeof(struct xa_mallctl_batch);
+    default: return sizeof(void *);
+    }
 }
 
 /* What a row's access and the lengths allow: 0 or an error. */
@@ -177,7 +189,7 @@ check(unsigned row, const struct buffers *buffers)
         return buffers->new == NULL || buffers->new_bytes != bytes ? EINVAL : 0;
     case XA_CONTROL_ACCESS_rw: break;
     case XA_CONTROL_ACCESS_c:
-    case XA_CONTROL_ACCESS_x: bytes = sizeof(void *); break;
+    case XA_CONTROL_ACCESS_x: bytes = given_bytes(row); break;
     }
     if (xa_controls_rows[row].access == XA_CONTROL_ACCESS_x && buffers->new == NULL)
         return EINVAL;
@@ -217,6 +229,7 @@ access_row(struct xa_mallctl_call *call, const struct buffers *buffers)
     bool is_right = !call->wants_old || *buffers->old_bytes == bytes;
     if (!is_right && is_copied(call->row))
         return EINVAL;
+    call->is_right = is_right;
     /* Nothing is written when anything is wrong; what arenas.lookup is given is no such thing. */
     if (!is_right && access != XA_CONTROL_ACCESS_x)
         call->has_new = false;
@@ -247,18 +260,12 @@ call_place(const struct xa_controls_place *place, const struct buffers *buffers)
         .wants_old = buffers->old != NULL && buffers->old_bytes != NULL,
         .has_new = buffers->new != NULL,
         .buffer = buffers->old,
+        .given = buffers->new,
     };
     if (call.has_new) {
-        uintptr_t pointer;
-        bool is_pointer =
-            buffers->new_bytes == sizeof pointer && xa_controls_bytes(call.row) != sizeof pointer;
-        /* What is written to be answered, and what an arena is made of. */
-        if (is_pointer) {
-            memcpy(&pointer, buffers->new, sizeof pointer);
-            call.new = pointer;
-        } else {
+        enum xa_controls_access access = xa_controls_rows[call.row].access;
+        if (access != XA_CONTROL_ACCESS_c && access != XA_CONTROL_ACCESS_x)
             call.new = load(call.row, buffers->new);
-        }
     }
     return access_row(&call, buffers);
 }

@@ -27,9 +27,24 @@ struct xa_mallctl_call {
     const size_t *indices; /* those in the name */
     bool wants_old;        /* `old` is to be set */
     bool has_new;          /* `new` is to be taken over */
+    bool is_right;         /* the room for `old` is as large as its type, or there is none */
     xa_mallctl_value old;
     xa_mallctl_value new;
-    void *buffer; /* where the program wants `old`, for what is more than a value */
+    void *buffer;      /* where the program wants `old`, for what is more than a value */
+    const void *given; /* what it has written, likewise */
+};
+
+/* What jemalloc's experimental controls are given; the names are theirs. */
+struct xa_mallctl_arena_config {
+    void *extent_hooks;
+    bool metadata_use_hooks;
+};
+
+struct xa_mallctl_batch {
+    void **ptrs;
+    size_t num;
+    size_t size;
+    int flags;
 };
 
 /* Each: 0, or an error number, and then nothing has changed. */
@@ -42,6 +57,7 @@ int xa_mallctl_arena(struct xa_mallctl_call *call);
 int xa_mallctl_arenas(struct xa_mallctl_call *call);
 int xa_mallctl_stats(struct xa_mallctl_call *call);
 int xa_mallctl_prof(struct xa_mallctl_call *call);
+int xa_mallctl_experimental(struct xa_mallctl_call *call);
 int xa_mallctl_xalloc(struct xa_mallctl_call *call);
 
 static inline xa_mallctl_value

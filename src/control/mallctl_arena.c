@@ -137,7 +137,7 @@ decay_time(struct xa_mallctl_call *call, unsigned index, enum xa_page_purge_age 
     if (!call->has_new)
         return 0;
     if (is_all(index))
-        (void)xa_controls_arena_set_decay_ms(XA_PRIVATE_ARENA_NONE, age, (int64_t)call->new);
+        xa_controls_arena_set_all_decay_ms(age, (int64_t)call->new);
     set_time(index, age, (int64_t)call->new);
     /* What there is counts as old enough, as with jemalloc. */
     return (int64_t)call->new == -1 ? 0 : purge(index, PURGE_ALL);
@@ -224,25 +224,24 @@ say_private(struct xa_mallctl_call *call, unsigned index)
 {
     size_t limit;
     char kept[XA_PRIVATE_ARENA_NAME_BYTES];
-    if (!xa_controls_arena_exists(index))
+    if (!xa_private_arena_exists(index))
         return EFAULT;
     switch (call->row) {
     case XA_CONTROL_arena_i_oversize_threshold: call->old = 0; return 0;
     case XA_CONTROL_arena_i_retain_grow_limit:
         if (call->has_new && call->new < xa_os_facts.page_bytes)
             return EINVAL;
-        if (!xa_controls_arena_grow_limit(index, &limit))
+        if (!xa_private_arena_grow_limit(index, &limit))
             return EFAULT;
         call->old = limit;
-        return !call->has_new || xa_controls_arena_set_grow_limit(index, (size_t)call->new)
-            ? 0
-            : EFAULT;
+        return !call->has_new || xa_private_arena_set_grow_limit(index, (size_t)call->new) ? 0
+                                                                                           : EFAULT;
     default: break;
     }
-    if (!xa_controls_arena_name(index, kept))
+    if (!xa_private_arena_name(index, kept))
         return EFAULT;
     int error = name(call, kept);
-    if (error == 0 && call->has_new && !xa_controls_arena_set_name(index, kept))
+    if (error == 0 && call->has_new && !xa_private_arena_set_name(index, kept))
         error = EFAULT;
     return error;
 }
@@ -255,11 +254,20 @@ keep(struct xa_mallctl_call *call, unsigned index)
     return index < XA_ARENAS_MAX ? say_automatic(call, index) : say_private(call, index);
 }
 
+/* The memory of automatic arenas always comes as the default hooks would get it. */
+static struct extent_hooks_s *
+hooks_of(unsigned index)
+{
+    if (index < XA_ARENAS_MAX)
+        return xa_arena_at(index) != NULL ? xa_extent_hooks_default() : NULL;
+    return xa_private_arena_hooks(index);
+}
+
 static int
 hooks(struct xa_mallctl_call *call, unsigned index)
 {
-    struct extent_hooks_s *now = xa_controls_arena_hooks(index);
-    if (is_all(index) || now == NULL)
+    struct extent_hooks_s *now = is_all(index) ? NULL : hooks_of(index);
+    if (now == NULL)
         return EFAULT;
     call->old = xa_mallctl_pointer(now);
     if (!call->has_new)
@@ -267,7 +275,9 @@ hooks(struct xa_mallctl_call *call, unsigned index)
     struct extent_hooks_s *wanted = (struct extent_hooks_s *)(uintptr_t)call->new;
     if (wanted == NULL)
         return EINVAL;
-    return xa_controls_arena_set_hooks(index, wanted) ? 0 : EFAULT;
+    if (index < XA_ARENAS_MAX)
+        return wanted == now ? 0 : EFAULT;
+    return xa_private_arena_set_hooks(index, wanted) != NULL ? 0 : EFAULT;
 }
 
 int
@@ -280,8 +290,8 @@ xa_mallctl_arena(struct xa_mallctl_call *call)
         return 0;
     case XA_CONTROL_arena_i_decay: return purge(index, PURGE_DUE);
     case XA_CONTROL_arena_i_purge: return purge(index, PURGE_ALL);
-    case XA_CONTROL_arena_i_reset: return xa_controls_arena_reset(index) ? 0 : EFAULT;
-    case XA_CONTROL_arena_i_destroy: return xa_controls_arena_destroy(index) ? 0 : EFAULT;
+    case XA_CONTROL_arena_i_reset: return xa_private_arena_reset(index) ? 0 : EFAULT;
+    case XA_CONTROL_arena_i_destroy: return xa_private_arena_destroy(index) ? 0 : EFAULT;
     case XA_CONTROL_arena_i_dss: return dss(call);
     case XA_CONTROL_arena_i_dirty_decay_ms: return decay_time(call, index, XA_PAGE_PURGE_DIRTY);
     case XA_CONTROL_arena_i_muzzy_decay_ms: return decay_time(call, index, XA_PAGE_PURGE_MUZZY);

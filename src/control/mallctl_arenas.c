@@ -5,6 +5,7 @@
  * Objects beyond have as many bytes as their pages, so their sizes have no end.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "alloc/start.h"
 #include "arena/magazine.h"
@@ -43,7 +44,9 @@ stocked_sizes(void)
 static int
 lookup(struct xa_mallctl_call *call)
 {
-    unsigned arena = xa_controls_arena_lookup((const void *)(uintptr_t)call->new);
+    const void *pointer;
+    memcpy(&pointer, call->given, sizeof pointer);
+    unsigned arena = xa_extended_arena_of(pointer);
     call->old = arena;
     return arena != XA_EXTENDED_NONE ? 0 : EINVAL;
 }
@@ -51,9 +54,10 @@ lookup(struct xa_mallctl_call *call)
 static int
 create(struct xa_mallctl_call *call)
 {
-    struct extent_hooks_s *hooks =
-        call->has_new ? (struct extent_hooks_s *)(uintptr_t)call->new : NULL;
-    unsigned arena = xa_controls_arena_create(hooks);
+    struct extent_hooks_s *hooks = NULL;
+    if (call->has_new)
+        memcpy(&hooks, call->given, sizeof hooks);
+    unsigned arena = xa_extended_create_arena(hooks);
     call->old = arena;
     return arena != XA_EXTENDED_NONE ? 0 : EAGAIN;
 }

@@ -48,8 +48,7 @@ process_figure(const struct xa_snapshot *snapshot, unsigned row)
 {
     const struct xa_snapshot_arena *all = &snapshot->all;
     switch (row) {
-    case XA_CONTROL_stats_allocated:
-        return snapshot->statistics.allocated + snapshot->private_bytes;
+    case XA_CONTROL_stats_allocated: return snapshot->statistics.allocated;
     case XA_CONTROL_stats_active: return all->active;
     case XA_CONTROL_stats_metadata: return all->metadata;
     case XA_CONTROL_stats_metadata_rtree: return snapshot->map_bytes;

@@ -69,11 +69,11 @@ cache_enabled(struct xa_mallctl_call *call, struct xa_thread_state *state)
 static int
 arena(struct xa_mallctl_call *call)
 {
-    call->old = xa_controls_arena_of_thread();
+    call->old = xa_extended_thread_arena();
     if (!call->has_new || call->new == call->old)
         return 0;
     bool is_possible = call->new < xa_snapshot_arena_end() && call->new <= UINT32_MAX;
-    return is_possible && xa_controls_arena_bind_thread((unsigned)call->new) ? 0 : EFAULT;
+    return is_possible && xa_extended_bind_thread((unsigned)call->new) ? 0 : EFAULT;
 }
 
 static int

@@ -14,9 +14,11 @@
  */
 #include "control/snapshot.h"
 
+#include "alloc/explicit_cache.h"
 #include "alloc/fork.h"
 #include "alloc/resize.h"
 #include "alloc/start.h"
+#include "arena/private_map.h"
 #include "control/controls_arena.h"
 #include "extent/metadata.h"
 #include "os/os.h"
@@ -161,6 +163,9 @@ add_process(struct xa_snapshot_arena *arena, const struct xa_statistics *s)
     arena->dirty += load(&xa_huge_counters.kept_dirty_bytes);
     arena->mapped += huge + load(&xa_huge_counters.kept_bytes) + s->metadata;
     arena->metadata = s->metadata;
+    /* Explicit caches may hold objects of any automatic arena. */
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
+        arena->cached += xa_explicit_cache_objects(c) * xa_size_class_table[c].object_bytes;
 }
 
 static void
@@ -217,10 +222,9 @@ fill_private(struct xa_snapshot_arena *arena, const struct xa_private_statistics
 static bool
 take_private(struct xa_private_statistics *room)
 {
-    unsigned end = xa_controls_arena_end();
-    snapshot->private_bytes = 0;
+    unsigned end = xa_private_arena_end();
     for (unsigned i = XA_PRIVATE_ARENA_FIRST; i < end; i++) {
-        if (!xa_controls_arena_statistics(i, room))
+        if (!xa_private_arena_statistics(i, room))
             continue;
         struct xa_snapshot_arena *arena = begin_arena(i);
         if (arena == NULL)
@@ -228,20 +232,18 @@ take_private(struct xa_private_statistics *room)
         /* The number may be another arena's since. */
         arena->since_ms = room->created_ms;
         fill_private(arena, room);
-        snapshot->private_bytes += arena->small + arena->large;
     }
-    snapshot->destroyed = (struct xa_snapshot_arena){.exists = end != 0};
-    if (end != 0) {
-        xa_controls_arena_destroyed(room);
-        fill_private(&snapshot->destroyed, room);
-    }
+    snapshot->destroyed = (struct xa_snapshot_arena){.exists = true};
+    xa_private_arena_destroyed(room);
+    fill_private(&snapshot->destroyed, room);
     return true;
 }
 
 static bool
 take_all_private(void)
 {
-    if (xa_controls_arena_end() == 0)
+    /* Never has one been made. */
+    if (xa_private_arena_end() == 0 && !xa_private_map_is_used())
         return true;
     struct xa_private_statistics *room = xa_metadata_take(sizeof *room);
     if (room == NULL)
@@ -315,19 +317,22 @@ xa_snapshot_arena_end(void)
 {
     /* Asking the host for its processors takes a while, and the answer does not change much. */
     static _Atomic unsigned counted;
-    unsigned end = xa_controls_arena_end();
+    unsigned end = xa_private_arena_end();
     unsigned automatic = atomic_load_explicit(&counted, memory_order_relaxed);
     if (automatic == 0) {
         automatic = xa_start_arena_count();
         atomic_store_explicit(&counted, automatic, memory_order_relaxed);
     }
+    /* What is told here can be used, also before there is a second thread. */
     if (automatic < xa_arena_limit())
         automatic = xa_arena_limit();
+    else if (automatic > xa_arena_limit())
+        xa_arena_set_limit(automatic);
     return end > automatic ? end : automatic;
 }
 
 bool
 xa_snapshot_has_arena(unsigned index)
 {
-    return index < XA_ARENAS_MAX ? xa_arena_at(index) != NULL : xa_controls_arena_exists(index);
+    return index < XA_ARENAS_MAX ? xa_arena_at(index) != NULL : xa_private_arena_exists(index);
 }

@@ -51,8 +51,7 @@ struct xa_snapshot {
     uint64_t background_runs;
     size_t zero_reallocs;
     size_t map_bytes;                /* of our own structures, the page map */
-    size_t private_bytes;            /* of live objects in private arenas */
-    struct xa_statistics statistics; /* of the process, without private arenas */
+    struct xa_statistics statistics; /* of the process */
     struct xa_snapshot_arena all;
     struct xa_snapshot_arena destroyed;
 };

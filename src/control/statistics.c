@@ -180,8 +180,8 @@ add_private_classes(struct private_sums *sums, const struct xa_private_statistic
 
 /* Memory of private arenas counts like the others'. */
 static void
-add_private(struct xa_statistics *s, struct private_sums *sums,
-    const struct xa_private_statistics *private)
+add_private(
+    struct xa_statistics *s, struct private_sums *sums, const struct xa_private_statistics *private)
 {
     add_private_classes(sums, private);
     sums->live += private->small + private->large;
@@ -308,8 +308,8 @@ divide_private(struct xa_statistics *s, const struct private_sums *private)
 
 /* What the host says of the pages goes to the places. */
 static void
-divide_resident(struct xa_statistics *s, const struct xa_residency *r,
-    const struct private_sums *private)
+divide_resident(
+    struct xa_statistics *s, const struct xa_residency *r, const struct private_sums *private)
 {
     struct xa_place_statistics *places = s->places;
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {

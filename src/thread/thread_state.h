@@ -112,6 +112,13 @@ xa_thread_state_caches(const struct xa_thread_state *state)
     return state->bound_arena == 0;
 }
 
+/* True if large objects may be kept for it. */
+static inline bool
+xa_thread_state_stocks(const struct xa_thread_state *state)
+{
+    return xa_thread_state_caches(state) && state->class_end == 0;
+}
+
 /* Where an empty cache's top leads: a NULL, aligned like a magazine. */
 extern XA_HIDDEN void *const xa_thread_state_nothing;
 

@@ -23,7 +23,7 @@ const char *xalloc_conf = "narenas:3,background_thread:false";
 
 enum {
     NAME_BYTES = 96,
-    ROOM = 24,
+    ROOM = 40,
     CANARY = 0xc5,
     MIB_MAX = 9,
     OBJECTS = 32,
@@ -31,6 +31,7 @@ enum {
     STEPS_MAX = 64,
     ARENAS_MAX = 8,
     CACHES_MAX = 8,
+    BATCH_MAX = 20,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -41,6 +42,7 @@ struct input {
 };
 
 static void *objects[OBJECTS];
+static void *batch[BATCH_MAX];
 static unsigned arenas_made, caches_made;
 
 static uint8_t
@@ -124,7 +126,9 @@ static char copied[64];
 static bool
 is_made_anew(unsigned row)
 {
-    return (row == XA_CONTROL_arenas_create && ++arenas_made > ARENAS_MAX) ||
+    bool is_arena =
+        row == XA_CONTROL_arenas_create || row == XA_CONTROL_experimental_arenas_create_ext;
+    return (is_arena && ++arenas_made > ARENAS_MAX) ||
         (row == XA_CONTROL_tcache_create && ++caches_made > CACHES_MAX);
 }
 
@@ -151,14 +155,26 @@ prepare(struct input *input, unsigned row, struct call *call)
         return;
     const void *pointer = number % 3 == 0 ? NULL : text;
     /* Hooks have to be hooks. */
-    if (row == XA_CONTROL_arenas_create || row == XA_CONTROL_arena_i_extent_hooks)
+    if (row == XA_CONTROL_arenas_create || row == XA_CONTROL_arena_i_extent_hooks ||
+        row == XA_CONTROL_experimental_arenas_create_ext)
         pointer = NULL;
     if (row == XA_CONTROL_arenas_lookup)
         pointer = number % 2 == 0 ? objects[number / 2 % OBJECTS] : (const void *)number;
     if (xa_controls_rows[row].type == XA_CONTROL_TYPE_text ||
-        xa_controls_rows[row].type == XA_CONTROL_TYPE_pointer || row == XA_CONTROL_arenas_create ||
-        row == XA_CONTROL_arenas_lookup)
+        xa_controls_rows[row].type == XA_CONTROL_TYPE_pointer ||
+        xa_controls_rows[row].access == XA_CONTROL_ACCESS_c || row == XA_CONTROL_arenas_lookup)
         memcpy(call->given, &pointer, sizeof pointer);
+    if (row == XA_CONTROL_experimental_batch_alloc) {
+        struct xa_mallctl_batch given = {
+            batch, number % BATCH_MAX, take_number(input), (int)take_number(input)};
+        memcpy(call->given, &given, sizeof given);
+        if ((how & 16) == 0)
+            call->new_bytes = call->has_new ? sizeof given : 0;
+    } else if (xa_controls_rows[row].access == XA_CONTROL_ACCESS_c ||
+        xa_controls_rows[row].access == XA_CONTROL_ACCESS_x) {
+        if ((how & 16) == 0)
+            call->new_bytes = call->has_new ? sizeof pointer : 0;
+    }
 }
 
 static void
@@ -177,6 +193,30 @@ check(unsigned row, const struct call *call, const struct call *before, int erro
     require(memcmp(call->room + written, before->room + written, ROOM - written) == 0);
 }
 
+/* An arena's objects are gone with it: let none be known. */
+static void
+forget_objects(unsigned row)
+{
+    if (row != XA_CONTROL_arena_i_reset && row != XA_CONTROL_arena_i_destroy)
+        return;
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        xa_fast_free(objects[i]);
+        objects[i] = NULL;
+    }
+}
+
+static void
+free_batch(unsigned row, const struct call *call, int error)
+{
+    size_t filled;
+    if (row != XA_CONTROL_experimental_batch_alloc || error != 0)
+        return;
+    memcpy(&filled, call->room, sizeof filled);
+    require(filled <= BATCH_MAX);
+    for (size_t i = 0; i < filled; i++)
+        xa_fast_free(batch[i]);
+}
+
 static void
 run(struct input *input, const char *name, const size_t *mib, size_t length)
 {
@@ -189,12 +229,14 @@ run(struct input *input, const char *name, const size_t *mib, size_t length)
     if (is_made_anew(row))
         return;
     before = call;
+    forget_objects(row);
     void *old = call.has_old ? call.room : NULL;
     size_t *old_bytes = call.has_old_bytes ? &call.old_bytes : NULL;
     const void *new = call.has_new ? call.given : NULL;
     int error = name != NULL ? xa_mallctl(name, old, old_bytes, new, call.new_bytes)
                              : xa_mallctl_by_mib(mib, length, old, old_bytes, new, call.new_bytes);
     check(row, &call, &before, error);
+    free_batch(row, &call, error);
 }
 
 /* A name's MIB, with some of its numbers changed. */

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alloc/extended.h"
 #include "alloc/fast_path.h"
 #include "alloc/start.h"
 #include "arena/arena.h"
+#include "arena/extent_hooks.h"
 #include "page/huge.h"
 #include "page/page_purge.h"
 #include "support/controls.h"
@@ -235,6 +237,142 @@ what_has_no_effect_is_kept(void **state)
     assert_string_equal(xa_controls_read_text("arena.0.dss"), "disabled");
 }
 
+static unsigned
+make_private(void)
+{
+    unsigned arena = (unsigned)xa_controls_read("arenas.create");
+    assert_int_equal(xa_controls_read("arenas.narenas"), arena + 1);
+    return arena;
+}
+
+static uint64_t
+figure(const char *pattern, unsigned arena)
+{
+    return xa_controls_read_at(pattern, arena, 0);
+}
+
+static int
+do_to(const char *pattern, unsigned arena)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "arena.%u.%s", arena, pattern);
+    return xa_controls_do(name);
+}
+
+static int
+set(const char *what, unsigned arena, uint64_t value)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "arena.%u.%s", arena, what);
+    return xa_controls_write(name, value);
+}
+
+static void
+a_private_arena_is_made_filled_and_reset(void **state)
+{
+    (void)state;
+    begin();
+    unsigned arena = make_private();
+    assert_int_equal(figure("arena.%u.initialized", arena), true);
+    void *small = xa_extended_allocate(100, MALLOCX_ARENA(arena));
+    void *large = xa_extended_allocate(MIB, MALLOCX_ARENA(arena));
+    assert_true(small != NULL && large != NULL);
+    xa_controls_refresh();
+    assert_int_equal(figure("stats.arenas.%u.small.allocated", arena), 112);
+    assert_int_equal(figure("stats.arenas.%u.large.allocated", arena), MIB);
+    assert_true(figure("stats.arenas.%u.pactive", arena) >= MIB / xa_os_facts.page_bytes);
+    /* All are more than this one. */
+    assert_true(figure("stats.arenas.%u.large.allocated", 4096) >= MIB);
+    assert_true(xa_controls_read("stats.allocated") >= MIB + 112);
+    assert_int_equal(do_to("reset", arena), 0);
+    xa_controls_refresh();
+    assert_int_equal(figure("stats.arenas.%u.small.allocated", arena), 0);
+    assert_int_equal(figure("stats.arenas.%u.large.allocated", arena), 0);
+    assert_int_equal(do_to("purge", arena), 0);
+    xa_controls_refresh();
+    assert_int_equal(figure("stats.arenas.%u.pdirty", arena), 0);
+}
+
+static void
+a_destroyed_arena_is_gone_and_remembered(void **state)
+{
+    char name[64];
+    (void)state;
+    begin();
+    unsigned arena = make_private();
+    assert_non_null(xa_extended_allocate(MIB, MALLOCX_ARENA(arena)));
+    assert_int_equal(do_to("destroy", arena), 0);
+    /* It was the last one: there is no such number any more. */
+    assert_int_equal(do_to("destroy", arena), ENOENT);
+    xa_controls_refresh();
+    (void)snprintf(name, sizeof name, "stats.arenas.%u.pactive", arena);
+    assert_int_equal(xa_controls_error(name), ENOENT);
+    assert_int_equal(figure("stats.arenas.%u.large.nmalloc", 4097), 1);
+    assert_int_equal(figure("stats.arenas.%u.large.ndalloc", 4097), 1);
+}
+
+static void
+a_private_arena_keeps_its_settings(void **state)
+{
+    char copy[40] = "", *buffer = copy, name[64];
+    size_t bytes = sizeof buffer;
+    (void)state;
+    begin();
+    assert_int_equal(xa_controls_write("arenas.dirty_decay_ms", 60), 0);
+    unsigned arena = make_private();
+    assert_int_equal(figure("arena.%u.dirty_decay_ms", arena), 60);
+    assert_int_equal(set("dirty_decay_ms", arena, 70), 0);
+    assert_int_equal(set("muzzy_decay_ms", arena, 80), 0);
+    assert_int_equal(figure("arena.%u.dirty_decay_ms", arena), 70);
+    assert_int_equal(figure("arena.%u.muzzy_decay_ms", arena), 80);
+    assert_int_equal(xa_controls_write("arena.4096.dirty_decay_ms", 90), 0);
+    assert_int_equal(figure("arena.%u.dirty_decay_ms", arena), 90);
+    assert_int_equal(set("retain_grow_limit", arena, 4 * MIB), 0);
+    assert_int_equal(figure("arena.%u.retain_grow_limit", arena), 4 * MIB);
+    assert_int_equal(set("name", arena, (uintptr_t) "mine"), 0);
+    (void)snprintf(name, sizeof name, "arena.%u.name", arena);
+    assert_int_equal(xa_mallctl(name, &buffer, &bytes, NULL, 0), 0);
+    assert_string_equal(copy, "mine");
+    assert_int_equal(figure("arena.%u.oversize_threshold", arena), 0);
+}
+
+static void
+hooks_are_the_default_ones_until_others_are_set(void **state)
+{
+    (void)state;
+    begin();
+    unsigned arena = make_private();
+    struct extent_hooks_s *hooks =
+        (struct extent_hooks_s *)(uintptr_t)figure("arena.%u.extent_hooks", arena);
+    assert_ptr_equal(hooks, xa_extent_hooks_default());
+    assert_int_equal(figure("arena.%u.extent_hooks", 0), (uintptr_t)hooks);
+    static struct extent_hooks_s own;
+    own = *hooks;
+    assert_int_equal(set("extent_hooks", arena, (uintptr_t)&own), 0);
+    assert_int_equal(figure("arena.%u.extent_hooks", arena), (uintptr_t)&own);
+    assert_int_equal(set("extent_hooks", arena, 0), EINVAL);
+    assert_int_equal(set("extent_hooks", 0, (uintptr_t)&own), EFAULT);
+    assert_int_equal(set("extent_hooks", 4096, (uintptr_t)&own), EFAULT);
+}
+
+static void
+a_thread_may_be_bound_to_a_private_arena(void **state)
+{
+    (void)state;
+    begin();
+    unsigned arena = make_private(), found = 0;
+    size_t bytes = sizeof found;
+    assert_int_equal(xa_controls_write("thread.arena", arena), 0);
+    assert_int_equal(xa_controls_read("thread.arena"), arena);
+    void *object = xa_fast_malloc(100);
+    assert_int_equal(xa_mallctl("arenas.lookup", &found, &bytes, &object, sizeof object), 0);
+    assert_int_equal(found, arena);
+    assert_int_equal(do_to("destroy", arena), EFAULT);
+    xa_fast_free(object);
+    assert_int_equal(xa_controls_write("thread.arena", 0), 0);
+    assert_int_equal(do_to("destroy", arena), 0);
+}
+
 int
 main(void)
 {
@@ -249,6 +387,11 @@ main(void)
         XA_OS_FAKE_FRESH(automatic_arenas_cannot_be_dropped),
         XA_OS_FAKE_FRESH(a_name_is_copied_in_and_out),
         XA_OS_FAKE_FRESH(what_has_no_effect_is_kept),
+        XA_OS_FAKE_FRESH(a_private_arena_is_made_filled_and_reset),
+        XA_OS_FAKE_FRESH(a_destroyed_arena_is_gone_and_remembered),
+        XA_OS_FAKE_FRESH(a_private_arena_keeps_its_settings),
+        XA_OS_FAKE_FRESH(hooks_are_the_default_ones_until_others_are_set),
+        XA_OS_FAKE_FRESH(a_thread_may_be_bound_to_a_private_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,7 +147,9 @@ one_thread_s_figures_add_up(void **state)
     work(0, NULL);
     xa_controls_refresh();
     check_sums();
-    assert_int_equal(xa_controls_read("stats.allocated"), program_bytes());
+    /* An object that a thread had kept may be larger than what is asked for now. */
+    assert_in_range(xa_controls_read("stats.allocated"), program_bytes(),
+        program_bytes() + program_bytes() / 8);
 }
 
 static void
@@ -157,7 +159,9 @@ many_threads_figures_add_up_when_they_rest(void **state)
     assert_true(xa_threads_run(THREADS, work, NULL, SECONDS));
     xa_controls_refresh();
     check_sums();
-    assert_int_equal(xa_controls_read("stats.allocated"), program_bytes());
+    /* An object that a thread had kept may be larger than what is asked for now. */
+    assert_in_range(xa_controls_read("stats.allocated"), program_bytes(),
+        program_bytes() + program_bytes() / 8);
 }
 
 static void

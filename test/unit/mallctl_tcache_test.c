@@ -7,7 +7,9 @@
 
 #include <errno.h>
 
+#include "alloc/extended.h"
 #include "support/controls.h"
+#include "xalloc/jemalloc.h"
 
 static void
 a_cache_is_not_made_if_its_number_has_no_room(void **state)
@@ -42,6 +44,22 @@ making_one_takes_no_value(void **state)
     assert_int_equal(number, 77);
 }
 
+static void
+a_cache_is_made_used_and_destroyed(void **state)
+{
+    (void)state;
+    unsigned cache = (unsigned)xa_controls_read("tcache.create");
+    assert_int_not_equal(xa_controls_read("tcache.create"), cache);
+    void *object = xa_extended_allocate(100, MALLOCX_TCACHE(cache));
+    assert_non_null(object);
+    xa_extended_release(object, MALLOCX_TCACHE(cache));
+    assert_ptr_equal(xa_extended_allocate(100, MALLOCX_TCACHE(cache)), object);
+    xa_extended_release(object, MALLOCX_TCACHE(cache));
+    assert_int_equal(xa_controls_write("tcache.flush", cache), 0);
+    assert_int_equal(xa_controls_write("tcache.destroy", cache), 0);
+    assert_int_equal(xa_controls_write("tcache.flush", cache), EFAULT);
+}
+
 int
 main(void)
 {
@@ -49,6 +67,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_cache_is_not_made_if_its_number_has_no_room),
         XA_OS_FAKE_FRESH(a_number_that_is_no_cache_s_is_efault),
         XA_OS_FAKE_FRESH(making_one_takes_no_value),
+        XA_OS_FAKE_FRESH(a_cache_is_made_used_and_destroyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

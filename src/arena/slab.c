@@ -7,7 +7,7 @@
 #include "extent/metadata.h"
 #include "os/os.h"
 
-enum { INLINE_SLOTS = 64 * XA_SLAB_INLINE_WORDS, PARTS_MAX = 64 };
+enum { INLINE_SLOTS = 64 * XA_SLAB_INLINE_WORDS, PARTS_MAX = 8 };
 
 static unsigned
 word_count(unsigned slots)
@@ -40,18 +40,18 @@ xa_slab_part_bytes(const struct xa_extent *record)
 }
 
 static void
-set_purged(struct xa_extent *record, uint64_t parts)
+set_purged(struct xa_extent *record, unsigned parts)
 {
     unsigned before = xa_bits_count(record->as.slab.purged);
     size_t more = (size_t)xa_bits_count(parts) - before;
-    record->as.slab.purged = parts;
+    record->as.slab.purged = (uint8_t)parts;
     /* A figure for people, ordered with nothing. */
     atomic_fetch_add_explicit(
         &xa_slab_purged_bytes, more * xa_slab_part_bytes(record), memory_order_relaxed);
 }
 
 void
-xa_slab_note_purged(uint32_t granule, uint64_t parts)
+xa_slab_note_purged(uint32_t granule, unsigned parts)
 {
     struct xa_extent *record = xa_page_map_record(granule);
     set_purged(record, record->as.slab.purged | parts);
@@ -71,7 +71,7 @@ are_free(const uint64_t *words, size_t first, size_t last)
     return true;
 }
 
-uint64_t
+unsigned
 xa_slab_unused_parts(uint32_t granule)
 {
     struct xa_extent *record = xa_page_map_record(granule);
@@ -82,15 +82,15 @@ xa_slab_unused_parts(uint32_t granule)
     if (slab->free_slots * object < part)
         return 0;
     size_t touched = slab->used_slots * object;
-    uint64_t parts = 0;
+    unsigned parts = 0;
     for (size_t start = 0; start < touched; start += part) {
         size_t first = start / object, last = (start + part - 1) / object;
         if (last >= class->slots)
             last = class->slots - 1;
         if (are_free(words_of(record), first, last))
-            parts |= UINT64_C(1) << (start / part);
+            parts |= 1U << (start / part);
     }
-    return parts & ~slab->purged;
+    return parts & ~(unsigned)slab->purged;
 }
 
 /* From the offset `first` to the end of slot `last` there may be something from now on. */
@@ -99,7 +99,8 @@ note_taken(struct xa_extent *record, size_t first, size_t last)
 {
     size_t part = xa_slab_part_bytes(record);
     size_t end = (last + 1) * xa_size_class_table[record->size_class].object_bytes;
-    uint64_t parts = xa_bits_range((unsigned)(first / part), (unsigned)((end - 1) / part) + 1);
+    unsigned parts =
+        (unsigned)xa_bits_range((unsigned)(first / part), (unsigned)((end - 1) / part) + 1);
     set_purged(record, record->as.slab.purged & ~parts);
 }
 

@@ -36,7 +36,7 @@ unsigned xa_slab_take(uint32_t granule, void **objects, unsigned count);
 
 /*
  * Memory within a slab is given back in parts: pages, or more of them where a slab has more
- * than 64 pages.
+ * than eight pages.
  */
 size_t xa_slab_part_bytes(const struct xa_extent *record);
 
@@ -44,10 +44,10 @@ size_t xa_slab_part_bytes(const struct xa_extent *record);
  * The parts that have been written and hold no object now, a one for each; those that have
  * no memory already are left out.
  */
-uint64_t xa_slab_unused_parts(uint32_t granule);
+unsigned xa_slab_unused_parts(uint32_t granule);
 
 /* The parts have no memory any more. */
-void xa_slab_note_purged(uint32_t granule, uint64_t parts);
+void xa_slab_note_purged(uint32_t granule, unsigned parts);
 
 /* [a] What slabs have in parts without memory.  Near enough if others are at it. */
 extern XA_HIDDEN _Atomic size_t xa_slab_purged_bytes;

@@ -50,18 +50,18 @@ struct sweep {
 struct batch {
     unsigned count;
     uint32_t granules[BATCH];
-    uint64_t parts[BATCH]; /* what is to go of each */
+    unsigned parts[BATCH]; /* what is to go of each */
 };
 
 /* [a] The chunk slot where the next sweep begins. */
 static _Atomic size_t next_slot;
 
 /* The parts of the slab that are to go now.  Full ones, and those that a fork set aside, have none. */
-static uint64_t
+static unsigned
 parts_due(struct sweep *sweep, const struct xa_bin *bin, uint32_t granule) XA_REQUIRES(bin->lock)
 {
     struct xa_slab *slab = &xa_page_map_record(granule)->as.slab;
-    uint64_t parts = 0;
+    unsigned parts = 0;
     if (xa_bin_has_listed(bin, granule) && slab->rests != RESTS_NEVER)
         parts = xa_slab_unused_parts(granule);
     if (parts == 0 || sweep->is_forced || slab->rests >= RESTS_MIN)
@@ -90,7 +90,7 @@ choose(struct sweep *sweep, struct xa_arena *arena, const struct xa_chunk *chunk
         }
         struct xa_bin *bin = &arena->bins[size_class];
         if (xa_lock_try(&bin->lock)) {
-            uint64_t parts = parts_due(sweep, bin, first + from);
+            unsigned parts = parts_due(sweep, bin, first + from);
             if (parts != 0) {
                 xa_bin_set_aside(bin, first + from);
                 batch->granules[batch->count] = first + from;
@@ -106,16 +106,15 @@ choose(struct sweep *sweep, struct xa_arena *arena, const struct xa_chunk *chunk
 }
 
 /* Drop the parts; those that the host has dropped. */
-static uint64_t
-drop(uint32_t granule, uint64_t parts)
+static unsigned
+drop(uint32_t granule, unsigned parts)
 {
     size_t part = xa_slab_part_bytes(xa_page_map_record(granule));
-    uint64_t dropped = 0;
+    unsigned dropped = 0;
     while (parts != 0) {
         unsigned first = xa_bits_lowest(parts);
-        uint64_t others = ~(parts >> first);
-        unsigned length = others == 0 ? 64 : xa_bits_lowest(others);
-        uint64_t run = xa_bits_range(first, first + length);
+        unsigned length = xa_bits_lowest(~(parts >> first));
+        unsigned run = (unsigned)xa_bits_range(first, first + length);
         if (xa_os_purge(xa_page_map_address_of(granule) + first * part, length * part))
             dropped |= run;
         parts &= ~run;
@@ -134,7 +133,7 @@ purge(struct sweep *sweep, struct xa_arena *arena, const struct batch *batch)
         struct xa_bin *bin = &arena->bins[size_class];
         struct xa_bin_released released;
         released.count = 0;
-        uint64_t dropped = drop(granule, batch->parts[i]);
+        unsigned dropped = drop(granule, batch->parts[i]);
         sweep->purged_bytes += xa_bits_count(dropped) * xa_slab_part_bytes(record);
         xa_lock_lock(&bin->lock);
         xa_slab_note_purged(granule, dropped);

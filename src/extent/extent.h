@@ -53,11 +53,11 @@ struct xa_slab {
     uint8_t list;        /* [b] which list of the bin, by how full it is */
     uint8_t generation;  /* [c] of the bin that made it */
     uint8_t rests;       /* [b] sweeps that found it unchanged since a slot was taken */
+    uint8_t purged;      /* [b] a one for each part without memory, all its slots being free */
     union {
         uint64_t words[XA_SLAB_INLINE_WORDS]; /* [b] a one for each free slot */
         uint64_t *far_words;                  /* the same, for slabs with more slots */
     } free;
-    uint64_t purged; /* [b] a one for each part without memory, all its slots being free */
 };
 
 struct xa_large {
@@ -75,7 +75,8 @@ struct xa_extent {
     } as;
 };
 
-_Static_assert(sizeof(struct xa_extent) <= 64, "one cache line a record");
+/* So that the records of a chunk and its descriptor fit a block of 16 KiB. */
+_Static_assert(sizeof(struct xa_extent) <= 56, "less than a cache line a record");
 
 /*
  * What stands in one chunk slot of the window: a chunk of runs, or (part of) a

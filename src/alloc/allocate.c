@@ -169,9 +169,8 @@ fill(void *object, const struct request *request, bool is_zeroed)
 
 /* A slow path for small objects filled the cache: what is there will go out without another one. */
 static XA_COLD void
-note(const struct request *request, void (*tell)(size_t bytes))
+note(struct xa_thread_state *state, const struct request *request, void (*tell)(size_t bytes))
 {
-    struct xa_thread_state *state = xa_thread_state_self;
     unsigned size_class = xa_size_class_of_aligned(request->size, request->alignment);
     size_t bytes = request->size;
     if (size_class != XA_CLASS_NONE && xa_thread_state_is_real(state))
@@ -234,7 +233,7 @@ allocate(const struct request *request)
     /* Set once, before there is more than one thread as a rule; it tells of nothing else. */
     void (*tell)(size_t bytes) = atomic_load_explicit(&xa_allocate_note, memory_order_relaxed);
     if (XA_UNLIKELY(tell != NULL))
-        note(request, tell);
+        note(xa_thread_state_self, request, tell);
     if (XA_UNLIKELY(object == NULL))
         fail(request);
     else if (request->zeroing == ZEROED || xa_start_cached_class_max == 0)

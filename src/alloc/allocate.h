@@ -23,17 +23,17 @@ XA_MUST_USE void *xa_allocate_zeroed(size_t size);
 XA_MUST_USE void *xa_allocate_aligned(size_t alignment, size_t size);
 
 /*
- * [a] Told, outside of everything, about how many bytes a slow path has handed out: with
- * those that it put into the thread's cache.  NULL, as at first: nobody wants to know.
- */
-extern void (*_Atomic xa_allocate_note)(size_t bytes);
-
-/*
  * All of these together, and from this automatic arena, without any cache; NULL: as the others do.
  */
 struct xa_arena;
 XA_MUST_USE void *xa_allocate_from(
     struct xa_arena *arena, size_t size, size_t alignment, bool wants_zeros);
+
+/*
+ * [a] Told, outside of everything, about how many bytes a slow path has handed out: with
+ * those that it put into the thread's cache.  NULL, as at first: nobody wants to know.
+ */
+extern void (*_Atomic xa_allocate_note)(size_t bytes);
 
 /* A limit was met: give back what can be, and tell the program's callback.  Without any lock. */
 XA_COLD void xa_allocate_answer_limit(void);

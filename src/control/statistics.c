@@ -148,28 +148,46 @@ sum_up_classes(struct xa_statistics *s)
     s->internal_fragmentation = permille(rounded, s->small);
 }
 
-/* The slabs of one class in a private arena. */
-static void
-add_private_class(struct xa_statistics *s, unsigned size_class,
-    const struct xa_private_class_statistics *private, size_t *slab_bytes)
-{
-    const struct xa_size_class *row = &xa_size_class_table[size_class];
-    size_t slab = (size_t)row->granules * XA_GRANULE_BYTES;
-    s->classes[size_class].slabs += private->slabs;
-    s->classes[size_class].live += private->live;
-    s->free_slots += subtract(private->slabs * row->slots, private->live) * row->object_bytes;
-    s->tails += private->slabs * (slab - (size_t)row->slots * row->object_bytes);
-    *slab_bytes += private->slabs * slab;
-}
+/* What of private arenas' memory is used for what; their classes are added last. */
+struct private_sums {
+    size_t live;
+    size_t free_slots;
+    size_t tails;
+    size_t dirty;
+    size_t muzzy;
+    size_t large;
+    size_t class_live[XA_SMALL_CLASSES + 1];
+    size_t class_slabs[XA_SMALL_CLASSES + 1];
+};
 
-/* Memory of private arenas counts like the others'; ends of their extents are tails. */
 static void
-add_private(struct xa_statistics *s, const struct xa_private_statistics *private)
+add_private_classes(struct private_sums *sums, const struct xa_private_statistics *private)
 {
     size_t slab_bytes = 0;
-    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
-        add_private_class(s, c, &private->classes[c], &slab_bytes);
-    s->tails += subtract(private->active, slab_bytes + private->large);
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        const struct xa_private_class_statistics *class = &private->classes[c];
+        const struct xa_size_class *row = &xa_size_class_table[c];
+        size_t slab = (size_t)row->granules * XA_GRANULE_BYTES;
+        sums->class_live[c] += class->live;
+        sums->class_slabs[c] += class->slabs;
+        sums->free_slots += subtract(class->slabs * row->slots, class->live) * row->object_bytes;
+        sums->tails += class->slabs * (slab - (size_t)row->slots * row->object_bytes);
+        slab_bytes += class->slabs * slab;
+    }
+    /* Ends of their extents are tails, too. */
+    sums->tails += subtract(private->active, slab_bytes + private->large);
+}
+
+/* Memory of private arenas counts like the others'. */
+static void
+add_private(
+    struct xa_statistics *s, struct private_sums *sums, const struct xa_private_statistics *private)
+{
+    add_private_classes(sums, private);
+    sums->live += private->small + private->large;
+    sums->dirty += private->dirty;
+    sums->muzzy += private->muzzy;
+    sums->large += private->large;
     s->arenas++;
     s->small += private->small;
     s->large += private->large;
@@ -181,26 +199,34 @@ add_private(struct xa_statistics *s, const struct xa_private_statistics *private
     s->large_objects += private->large_objects;
     s->large_allocations += private->large_allocations;
     s->live_objects += private->small_objects + private->large_objects;
+    s->purged += private->purged_bytes;
 }
 
 static void
-gather_private(struct xa_statistics *s, enum xa_statistics_depth depth)
+gather_private(struct xa_statistics *s, struct private_sums *sums)
 {
     struct xa_private_statistics private;
-    size_t mapped_before = s->mapped;
+    *sums = (struct private_sums){0};
     for (unsigned index = XA_PRIVATE_ARENA_FIRST; index < xa_private_arena_end(); index++)
         if (xa_private_arena_statistics(index, &private))
-            add_private(s, &private);
-    s->places[XA_PLACE_PRIVATE].bytes = s->mapped - mapped_before;
-    if (depth < XA_STATISTICS_WITH_RESIDENT)
-        return;
-    s->places[XA_PLACE_PRIVATE].resident = xa_private_arena_resident_bytes();
-    s->resident += s->places[XA_PLACE_PRIVATE].resident;
+            add_private(s, sums, &private);
+    s->free_slots += sums->free_slots;
+    s->tails += sums->tails;
+}
+
+/* The classes' own figures, once what is in memory has been divided among the places. */
+static void
+finish_private(struct xa_statistics *s, const struct private_sums *sums)
+{
+    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
+        s->classes[c].live += sums->class_live[c];
+        s->classes[c].slabs += sums->class_slabs[c];
+    }
 }
 
 /* Every byte of `mapped` has its place. */
 static void
-find_places(struct xa_statistics *s)
+find_places(struct xa_statistics *s, const struct private_sums *private)
 {
     size_t rest = s->mapped, kept = load(&xa_huge_counters.kept_bytes);
     const size_t bytes[XA_PLACES] = {
@@ -211,7 +237,7 @@ find_places(struct xa_statistics *s)
         [XA_PLACE_THREAD_CACHES] = s->thread_cached - s->stocked,
         [XA_PLACE_DEPOTS] = subtract(s->cached, s->thread_cached),
         [XA_PLACE_STOCK] = s->stocked,
-        [XA_PLACE_DIRTY] = load(&s->heaps.dirty_bytes),
+        [XA_PLACE_DIRTY] = load(&s->heaps.dirty_bytes) + private->dirty,
         [XA_PLACE_MUZZY] = s->muzzy,
         [XA_PLACE_HUGE_KEPT] = kept,
         [XA_PLACE_METADATA] = s->metadata,
@@ -266,9 +292,24 @@ divide_class(struct xa_statistics *s, unsigned c)
     s->places[XA_PLACE_TAILS].resident += left;
 }
 
+/* Of private arenas it is only known how much there is in all: first what is used has it. */
+static void
+divide_private(struct xa_statistics *s, const struct private_sums *private)
+{
+    size_t left = xa_private_arena_resident_bytes();
+    (void)settle(&s->places[XA_PLACE_LIVE], &left, private->live);
+    (void)settle(&s->places[XA_PLACE_FREE_SLOTS], &left, private->free_slots);
+    (void)settle(&s->places[XA_PLACE_TAILS], &left, private->tails);
+    (void)settle(&s->places[XA_PLACE_DIRTY], &left, private->dirty);
+    (void)settle(&s->places[XA_PLACE_MUZZY], &left, private->muzzy);
+    /* What the hooks could not give back. */
+    s->places[XA_PLACE_RETAINED].resident += left;
+}
+
 /* What the host says of the pages goes to the places. */
 static void
-divide_resident(struct xa_statistics *s, const struct xa_residency *r)
+divide_resident(
+    struct xa_statistics *s, const struct xa_residency *r, const struct private_sums *private)
 {
     struct xa_place_statistics *places = s->places;
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
@@ -277,10 +318,11 @@ divide_resident(struct xa_statistics *s, const struct xa_residency *r)
     }
     /* What was not asked for lies at an object's end, and is not touched as a rule. */
     size_t left = r->bytes[XA_RESIDENCY_LARGE] + r->bytes[XA_RESIDENCY_HUGE];
-    size_t rounded = least(r->large_rounding, s->large);
+    size_t large = subtract(s->large, private->large);
+    size_t rounded = least(r->large_rounding, large);
     places[XA_PLACE_LIVE].bytes = subtract(places[XA_PLACE_LIVE].bytes, rounded);
     places[XA_PLACE_ROUNDING].bytes += rounded;
-    (void)settle(&places[XA_PLACE_LIVE], &left, s->large - rounded);
+    (void)settle(&places[XA_PLACE_LIVE], &left, large - rounded);
     (void)settle(&places[XA_PLACE_ROUNDING], &left, left);
     places[XA_PLACE_STOCK].resident = r->bytes[XA_RESIDENCY_STOCK];
     places[XA_PLACE_DIRTY].resident = r->bytes[XA_RESIDENCY_DIRTY];
@@ -289,6 +331,7 @@ divide_resident(struct xa_statistics *s, const struct xa_residency *r)
     places[XA_PLACE_RETAINED].resident = r->bytes[XA_RESIDENCY_CLEAN];
     places[XA_PLACE_METADATA].resident = r->bytes[XA_RESIDENCY_METADATA];
     places[XA_PLACE_LIBRARY].resident = r->bytes[XA_RESIDENCY_LIBRARY];
+    divide_private(s, private);
     for (unsigned i = 0; i < XA_PLACES; i++)
         s->resident += i == XA_PLACE_LIBRARY ? 0 : places[i].resident;
     for (unsigned i = 0; i < XA_RESIDENCY_RUN_LENGTHS; i++)
@@ -296,11 +339,11 @@ divide_resident(struct xa_statistics *s, const struct xa_residency *r)
 }
 
 static void
-ask_host(struct xa_statistics *s)
+ask_host(struct xa_statistics *s, const struct private_sums *private)
 {
     struct xa_residency residency;
     xa_residency_measure(&residency);
-    divide_resident(s, &residency);
+    divide_resident(s, &residency, private);
 }
 
 void
@@ -338,13 +381,15 @@ xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth dept
     s->muzzy = load(&s->heaps.muzzy_bytes);
     s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map_limit);
     s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
-    find_places(s);
-    if (depth >= XA_STATISTICS_WITH_RESIDENT)
-        ask_host(s);
-    gather_private(s, depth);
+    struct private_sums private;
+    gather_private(s, &private);
     size_t used = s->active + s->dirty + s->muzzy + s->metadata;
     s->retained = subtract(s->mapped, used);
     s->external_fragmentation = permille(subtract(s->active, s->allocated), s->active);
+    find_places(s, &private);
+    if (depth >= XA_STATISTICS_WITH_RESIDENT)
+        ask_host(s, &private);
+    finish_private(s, &private);
     if (depth >= XA_STATISTICS_WITH_HUGE_PAGES)
         s->huge_pages = xa_smaps_huge_page_bytes(
             xa_page_map_base(), xa_page_map_address_of(load(&xa_page_map_limit)));

@@ -50,7 +50,7 @@ fi
 archive=$(find_library libc.a)
 shared=$(find_library libc.so.6)
 if [[ -n $archive && -n $shared ]]; then
-    "$nm" -g --defined-only "$archive" 2>/dev/null | awk '
+    "${nm[@]}" -g --defined-only "$archive" 2>/dev/null | awk '
         /^malloc\.o:/ { inside = 1; next }
         /^[^ ]*\.o:/ { inside = 0 }
         inside && NF == 3 { print $3 }' | sort -u >"$work/object"

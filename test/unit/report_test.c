@@ -336,7 +336,7 @@ the_places_come_first_and_add_up(void **state)
 {
     static const char *const labels[] = {"live", "rounding up", "free slots", "slab tails",
         "thread caches", "depots", "large stock", "unused, dirty", "unused, muzzy", "unused, huge",
-        "unused, empty", "private arenas", "metadata", "library"};
+        "unused, empty", "metadata", "library"};
     static void *more[OBJECTS];
     size_t bytes = 0, resident = 0;
     (void)state;

@@ -57,6 +57,7 @@ the_lowest_slots_that_fit_are_taken(void **state)
         size_t slot, count;
     } takes[TAKES_MAX] = {{0, 0}};
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     /* The window has its place, on which alignment depends, from the first take on. */
     taken[xa_window_take(1, 1)] = true;
@@ -85,6 +86,7 @@ static void
 the_map_covers_every_slot_that_is_given_out(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     size_t slot = xa_window_take(3 * XA_PAGE_MAP_STEP_SLOTS, 1);
     assert_int_equal(slot, 1);
@@ -114,6 +116,7 @@ static void
 without_memory_for_the_map_no_slot_is_lost(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     assert_int_equal(xa_window_take(XA_PAGE_MAP_STEP_SLOTS - 2, 1), 1);
     xa_os_fake_fail(XA_OS_FAKE_ANY, 1, XA_OS_FAKE_FROM_THEN_ON);
@@ -138,6 +141,7 @@ static void
 the_place_depends_on_the_seed(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     static const uint64_t seeds[] = {1, 2};
     xa_os_init();
     uintptr_t bases[2];
@@ -158,6 +162,7 @@ static void
 a_displaced_first_place_means_another(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     xa_os_fake_set_map_failure(XA_OS_TAKEN);
     xa_os_fake_fail(XA_OS_FAKE_MAP, 1, XA_OS_FAKE_ONCE);

@@ -34,12 +34,12 @@
 
 /*
  * On the declaration of our exchange of a byte: where the compiler has none and calls libatomic's,
- * ours takes its name.  Weak, so that a program linked with libxalloc.a may have both.
+ * ours takes its name.
  */
 #if defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_1)
 #define XA_COMPILER_EXCHANGES_BYTE
 #else
-#define XA_COMPILER_EXCHANGES_BYTE __asm__("__atomic_exchange_1") XA_WEAK XA_HIDDEN
+#define XA_COMPILER_EXCHANGES_BYTE __asm__("__atomic_exchange_1") XA_HIDDEN
 #endif
 
 /* Clang's thread-safety analysis; nothing for other compilers. */

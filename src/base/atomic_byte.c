@@ -13,7 +13,7 @@
 
 #include <stdatomic.h>
 
-uint8_t
+XA_WEAK uint8_t
 xa_atomic_byte_exchange(volatile void *target, uint8_t value, int order)
 {
     (void)order;

@@ -231,7 +231,9 @@ every_choice_can_be_set_and_nothing_near_it(void **state)
             assert_true(xa_options_set(&options, row, name, strlen(name)));
             assert_string_equal(value_of(&options, row), name);
             assert_false(xa_options_set(&options, row, name, strlen(name) - 1));
-            int64_t value = *(xa_option_choice *)((char *)&options + row->offset);
+            xa_option_choice choice;
+            memcpy(&choice, (char *)&options + row->offset, sizeof choice);
+            int64_t value = choice;
             assert_true(value >= row->min && value <= row->max);
             highest = value > highest ? value : highest;
             checked++;

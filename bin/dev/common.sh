@@ -33,6 +33,17 @@ die_with_log()
     die "$1 (all of it: $2)"
 }
 
+# skipped_parts LOG: what a cmocka program skipped of itself, a line each: name, tabulator, reason.
+skipped_parts()
+{
+    awk '
+        # What follows is said a second time.
+        /^\[=+\] .* run\./ { exit }
+        /^skipped: / { reason = substr($0, 10) }
+        /^\[  SKIPPED \] / { print $4 "\t" (reason != "" ? reason : "no reason given"); reason = "" }
+    ' "$1"
+}
+
 # list_words FILE: its lines without comments.
 list_words()
 {

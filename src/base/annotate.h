@@ -41,6 +41,16 @@
 #define XA_CONTAINER_OF(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+/*
+ * On the declaration of our exchange of a byte: where the compiler has none and calls libatomic's,
+ * ours takes its name.
+ */
+#if defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_1)
+#define XA_COMPILER_EXCHANGES_BYTE
+#else
+#define XA_COMPILER_EXCHANGES_BYTE __asm__("__atomic_exchange_1") XA_HIDDEN
+#endif
+
 /* Clang's thread-safety analysis; nothing for other compilers. */
 #if defined(__clang__)
 #define XA_THREAD_ANNOTATION(x) __attribute__((x))
@@ -61,6 +71,7 @@ enum {
 #else
     XA_DEBUG = 0,
 #endif
+    XA_BIG_ENDIAN = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__,
 #if defined(__SANITIZE_THREAD__)
     XA_THREAD_SANITIZER = 1,
 #elif defined(__has_feature)

@@ -26,7 +26,8 @@
 
 enum {
     XA_PAGE_MAP_STEP_SLOTS = 1024, /* the table grows for this many chunk slots: 4 GiB */
-    XA_PAGE_MAP_STEPS = 256,       /* 1 TiB */
+    /* 1 TiB; or all that 32 bits address, beyond which two slots would have one address. */
+    XA_PAGE_MAP_STEPS = sizeof(uintptr_t) > 4 ? 256 : 1,
     XA_PAGE_MAP_SLOTS = XA_PAGE_MAP_STEPS * XA_PAGE_MAP_STEP_SLOTS,
 };
 
@@ -57,10 +58,12 @@ xa_page_map_step_place(size_t number)
 
 /*
  * The table begins so far in front of the window, and the rest of that is free for it to
- * grow and then unmapped: one address leads to both.
+ * grow and then unmapped: one address leads to both.  A multiple of the chunk size, as the
+ * window's start is.
  */
 #define XA_PAGE_MAP_TABLE_BYTES ((uintptr_t)XA_PAGE_MAP_SLOTS * XA_CHUNK_GRANULES)
-#define XA_PAGE_MAP_FRONT_BYTES (2 * XA_PAGE_MAP_TABLE_BYTES)
+#define XA_PAGE_MAP_FRONT_BYTES \
+    (2 * XA_PAGE_MAP_TABLE_BYTES > XA_CHUNK_BYTES ? 2 * XA_PAGE_MAP_TABLE_BYTES : XA_CHUNK_BYTES)
 
 /* Put the window at `base`; covers nothing yet.  Called once. */
 void xa_page_map_init(uintptr_t base);

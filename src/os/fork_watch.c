@@ -83,6 +83,19 @@ xa_fork_watch_begin(void)
     atomic_store_explicit(&has_begun, true, memory_order_release);
 }
 
+/* The word behind the watched one, 0 in a child as well: not so once the child has been noticed. */
+static _Atomic uint32_t *
+note(void)
+{
+    return atomic_load_explicit(&xa_fork_watch_word, memory_order_relaxed) + 1;
+}
+
+static bool
+is_noted(void)
+{
+    return atomic_load_explicit(note(), memory_order_relaxed) != 0;
+}
+
 static void
 in_child_of_libc(void)
 {
@@ -91,6 +104,12 @@ in_child_of_libc(void)
     else
         /* Without a look before: the first access to a page that was cleared should be a write. */
         xa_fork_watch_catch_up();
+    /*
+     * Some hosts, emulators of a processor for instance, only say that they clear pages: then
+     * nobody has noticed anything, and this handler is all there is.
+     */
+    if (is_watched() && !is_noted())
+        handler();
 }
 
 void
@@ -113,6 +132,7 @@ xa_fork_watch_catch_up(void)
         atomic_store_explicit(&busy_thread, xa_os_thread_id(), memory_order_relaxed);
         handler();
         atomic_store_explicit(&busy_thread, 0, memory_order_relaxed);
+        atomic_store_explicit(note(), 1, memory_order_relaxed);
         /* Release: who finds the word QUIET finds the locks free. */
         atomic_store_explicit(watched, XA_FORK_WATCH_QUIET, memory_order_release);
         return;

@@ -179,6 +179,11 @@ xa_os_thread_id(void)
     uintptr_t id;
     __asm__("mov %%gs:0, %0" : "=r"(id));
     return id;
+#elif defined(__powerpc64__)
+    /* Compilers before gcc 13 have no builtin for it. */
+    uintptr_t id;
+    __asm__("mr %0, 13" : "=r"(id));
+    return id;
 #else
     return (uintptr_t)__builtin_thread_pointer();
 #endif

@@ -79,8 +79,14 @@ is_error(long result)
 static long
 map(uintptr_t address, size_t bytes, int protection, int flags)
 {
-    return call(MAP_CALL, (long)address, (long)bytes, protection,
-        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+#ifdef __s390x__
+    /* This one call takes its arguments from memory. */
+    long arguments[] = {(long)address, (long)bytes, protection, flags, -1, 0};
+    return call(SYS_mmap, (long)arguments, 0, 0, 0, 0, 0);
+#else
+    return call(MAP_CALL, (long)address, (long)bytes, protection, flags, -1, 0);
+#endif
 }
 
 void

@@ -8,8 +8,8 @@
  *
  * Normally nothing is asked of the host to choose the place: a random address in
  * the middle of a 47-bit address space is free.  Where the first mapping there
- * fails (39-bit address spaces, emulators), the host is asked for a free range
- * and the window is put into it.
+ * fails (39-bit address spaces, emulators), one in the middle of 39 bits is tried;
+ * then the host is asked for a free range, and the window is put into it.
  *
  * The page map's table stands in front of the window, with room to grow.
  *
@@ -65,21 +65,34 @@ place_at(uintptr_t start)
     return xa_page_map_grow();
 }
 
+/* Put the window somewhere in `span` bytes from `low` on. */
 static bool
-place_by_chance(void)
+place_between(uint64_t low, uint64_t span)
 {
-    /*
-     * ThreadSanitizer tells program memory by its address: it takes the lowest 512 GiB.
-     * Else keep clear of programs (0x55…), libraries and stacks (0x7f…), and of
-     * AddressSanitizer's shadow, which ends at 16 TiB.
-     */
-    uint64_t low = XA_THREAD_SANITIZER ? 64 * GIGABYTE : 17 * TERABYTE;
-    uint64_t span = XA_THREAD_SANITIZER ? 64 * GIGABYTE : 60 * TERABYTE;
     uint64_t state = xa_os_facts.seed;
-    for (unsigned try = 0; sizeof(uintptr_t) == 8 && try < RANDOM_TRIES; try++)
+    for (unsigned try = 0; try < RANDOM_TRIES; try++)
         if (place_at((uintptr_t)(low + xa_random_next(&state) % span)))
             return true;
     return false;
+}
+
+/*
+ * Nothing is reserved, so that this works under any limit of address space.  Where words have 32
+ * bits the window goes round: its last slots are at the lowest addresses.
+ */
+static bool
+place_by_chance(void)
+{
+    if (sizeof(uintptr_t) == 4)
+        /* Above programs at fixed addresses, below those at random ones, libraries and stacks. */
+        return place_between(GIGABYTE / 4, GIGABYTE);
+    /*
+     * Clear of programs (0x55…), libraries and stacks (0x7f…), and of AddressSanitizer's
+     * shadow, which ends at 16 TiB.  ThreadSanitizer tells program memory by its address,
+     * and takes the lowest 512 GiB; where addresses have 39 bits there is not more.
+     */
+    return (!XA_THREAD_SANITIZER && place_between(17 * TERABYTE, 60 * TERABYTE)) ||
+        place_between(64 * GIGABYTE, 64 * GIGABYTE);
 }
 
 static bool

@@ -117,7 +117,7 @@ const form forms[] = {
 };
 
 const std::size_t impossible_sizes[] = {
-    SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1, SIZE_MAX / 2, static_cast<std::size_t>(1) << 57};
+    SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1, SIZE_MAX / 2, SIZE_MAX / 128 * 127};
 
 void
 s10_to_s15_every_form_comes_from_the_allocator(void **)

@@ -260,7 +260,7 @@ clamped(size_t value)
 static void
 e26_mallinfo_is_mallinfo2_clamped_to_int(void **state)
 {
-    void *block = call_malloc((size_t)5 << 30);
+    void *block = call_malloc(sizeof(size_t) == 8 ? (size_t)5 << 30 : SIZE_MAX);
     struct mallinfo2 wide = call_mallinfo2();
     struct mallinfo narrow = call_mallinfo();
 
@@ -612,11 +612,11 @@ e28_a_thread_cancelled_in_malloc_stats_leaves_no_lock(void **state)
 static int
 set_known_parameters(void *argument)
 {
-    static const int settings[][2] = {{M_MXFAST, 64}, {M_MXFAST, 0}, {M_MXFAST, 160},
-        {M_TRIM_THRESHOLD, 128 * 1024}, {M_TRIM_THRESHOLD, -1}, {M_TOP_PAD, 0}, {M_TOP_PAD, 4096},
-        {M_MMAP_THRESHOLD, 256 * 1024}, {M_MMAP_MAX, 65536}, {M_MMAP_MAX, 0}, {M_CHECK_ACTION, 1},
-        {M_CHECK_ACTION, 3}, {M_PERTURB, 0x55}, {M_PERTURB, 0}, {M_ARENA_TEST, 4},
-        {M_ARENA_MAX, 2}};
+    static const int settings[][2] = {{M_MXFAST, 64}, {M_MXFAST, 0},
+        {M_MXFAST, 20 * sizeof(size_t)}, {M_TRIM_THRESHOLD, 128 * 1024}, {M_TRIM_THRESHOLD, -1},
+        {M_TOP_PAD, 0}, {M_TOP_PAD, 4096}, {M_MMAP_THRESHOLD, 256 * 1024}, {M_MMAP_MAX, 65536},
+        {M_MMAP_MAX, 0}, {M_CHECK_ACTION, 1}, {M_CHECK_ACTION, 3}, {M_PERTURB, 0x55},
+        {M_PERTURB, 0}, {M_ARENA_TEST, 4}, {M_ARENA_MAX, 2}};
     static const int parameters[] = {1, -1, -2, -3, -4, -5, -6, -7, -8};
 
     (void)argument;

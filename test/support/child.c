@@ -219,6 +219,42 @@ build_environment(const char **entries, size_t count_max, const char *const *cha
     entries[count] = NULL;
 }
 
+bool
+xa_child_is_emulated(void)
+{
+    return getenv("XALLOC_EMULATOR") != NULL;
+}
+
+void
+xa_child_skip_if_emulated(const char *reason)
+{
+    if (!xa_child_is_emulated())
+        return;
+    print_message("skipped: %s\n", reason);
+    skip();
+}
+
+/* The emulator that runs programs of this processor, if we are in one and `path` is such a program. */
+static const char *
+emulator_of(const char *path)
+{
+    enum { MACHINE = 18, HEADER = 20 }; /* in the header of an ELF file */
+    const char *files[] = {xa_child_own_path(), path};
+    char headers[2][HEADER];
+
+    for (int i = 0; i < 2; i++) {
+        int file = open(files[i], O_RDONLY | O_CLOEXEC);
+        bool is_read = file >= 0 && read(file, headers[i], HEADER) == HEADER;
+
+        if (file >= 0)
+            close(file);
+        if (!is_read)
+            return NULL;
+    }
+    return memcmp(headers[0] + MACHINE, headers[1] + MACHINE, 2) == 0 ? getenv("XALLOC_EMULATOR")
+                                                                      : NULL;
+}
+
 void
 xa_child_run(
     struct xa_child_result *result, unsigned seconds, const struct xa_child_command *command)
@@ -227,19 +263,20 @@ xa_child_run(
     static const char *const no_changes[] = {NULL};
     const char *entries[ENTRIES_MAX];
     const char *arguments[ARGUMENTS_MAX];
-    const char *path = command->arguments[0];
+    const char *path = command->arguments[0] != NULL ? command->arguments[0] : xa_child_own_path();
+    const char *emulator = xa_child_is_emulated() ? emulator_of(path) : NULL;
     int read_ends[2];
     size_t count = 0;
     pid_t pid;
 
-    if (path == NULL)
-        path = xa_child_own_path();
+    if (emulator != NULL)
+        arguments[count++] = emulator;
     arguments[count++] = path;
-    while (command->arguments[count] != NULL && count < ARGUMENTS_MAX - 1) {
-        arguments[count] = command->arguments[count];
-        count++;
-    }
+    for (size_t i = 1; command->arguments[i] != NULL && count < ARGUMENTS_MAX - 1; i++)
+        arguments[count++] = command->arguments[i];
     arguments[count] = NULL;
+    if (emulator != NULL)
+        path = emulator;
     build_environment(
         entries, ENTRIES_MAX, command->environment != NULL ? command->environment : no_changes);
     pid = fork_with_pipes(read_ends);
@@ -397,6 +434,8 @@ xa_child_is_instrumented(void)
 {
     const char *preload = getenv("LD_PRELOAD");
 
+    if (xa_child_is_emulated())
+        return true;
     if (dlsym(RTLD_DEFAULT, "__asan_init") != NULL || dlsym(RTLD_DEFAULT, "__tsan_init") != NULL)
         return true;
     return preload != NULL && strstr(preload, "vgpreload") != NULL;

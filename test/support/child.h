@@ -91,10 +91,19 @@ void xa_child_print_allocator(void);
 int xa_child_check_allocator(void **state);
 
 /*
- * Whether a sanitizer or Valgrind has taken the place of malloc, so that limits and sizes mean
- * nothing.
+ * Whether a sanitizer or Valgrind has taken the place of malloc, or an emulator that of the kernel,
+ * so that limits and sizes mean nothing.
  */
 bool xa_child_is_instrumented(void);
+
+/*
+ * Whether the program runs in an emulator of its processor (bin/dev/check-arch).  That has system
+ * calls of its own: it ignores advice and limits, and shows its own memory for the program's.
+ */
+bool xa_child_is_emulated(void);
+
+/* Skip the current cmocka test there, printing why. */
+void xa_child_skip_if_emulated(const char *reason);
 
 /* The calling process' resident and virtual bytes, read without allocating. */
 size_t xa_child_resident_bytes(void);

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "support/child.h"
+#include "support/words.h"
 
 enum {
     RANGES_MAX = 16384,
@@ -388,16 +389,16 @@ xa_os_map_anywhere(size_t bytes)
 static uintptr_t
 find_free_range(size_t bytes)
 {
-    enum { STEP = 1 << 30 };
+    const uintptr_t step = (uintptr_t)1 << (sizeof(uintptr_t) == 8 ? 30 : 24);
     size_t page = xa_os_facts.page_bytes;
     uintptr_t end = settings.address_end;
     /* ThreadSanitizer ends a program that maps elsewhere than here (or far above). */
-    if (XA_THREAD_SANITIZER && end > (uintptr_t)1 << 39)
-        end = (uintptr_t)1 << 39;
+    if (XA_THREAD_SANITIZER && end > xa_words_power(39))
+        end = xa_words_power(39);
     if (bytes > end)
         return 0;
     /* Above what sanitizers keep for themselves at the bottom. */
-    for (uintptr_t at = (uintptr_t)4 * STEP; at < end - bytes; at += STEP) {
+    for (uintptr_t at = 4 * step; at < end - bytes && at + step > at; at += step) {
         if (!is_clear_of(at, bytes) || is_foreign(at, bytes))
             continue;
         void *result = mmap((void *)at, bytes, PROT_NONE,
@@ -936,12 +937,21 @@ uintptr_t
 xa_os_fake_shorten_addresses(void)
 {
     /* Sanitizers have the bottom for themselves: begin where something is free. */
-    const size_t bytes = (size_t)32 << 30;
+    const size_t bytes = xa_words_power(sizeof(size_t) == 8 ? 35 : 30);
     xa_os_init();
     uintptr_t start = find_free_range(bytes);
     if (start == 0)
         misuse("no free range at the bottom of the address space", 0, bytes);
     return settings.address_end = start + bytes;
+}
+
+void
+xa_os_fake_skip_unless_64_bits(void)
+{
+    if (sizeof(uintptr_t) == 8)
+        return;
+    print_message("skipped: this is about an address space of more than 4 GiB\n");
+    skip();
 }
 
 void

@@ -106,6 +106,9 @@ uintptr_t xa_os_fake_shorten_addresses(void);
 void xa_os_fake_add_foreign(uintptr_t address, size_t bytes);
 void xa_os_fake_remove_foreign(void);
 
+/* Skip the current test, printing why, where a window of 1 TiB is more than a word addresses. */
+void xa_os_fake_skip_unless_64_bits(void);
+
 /* What is mapped now; and how much of it is in memory. */
 size_t xa_os_fake_mapped_bytes(void);
 size_t xa_os_fake_resident_bytes(void);

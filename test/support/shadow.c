@@ -129,7 +129,8 @@ xa_shadow_insert(struct xa_shadow_object *object)
         describe("usable size below the requested size", object, 0);
         return false;
     }
-    if (address >> ADDRESS_BITS != 0 || (address + object->usable_bytes) >> ADDRESS_BITS != 0) {
+    if ((uint64_t)address >> ADDRESS_BITS != 0 ||
+        ((uint64_t)address + object->usable_bytes) >> ADDRESS_BITS != 0) {
         describe("not an address of user space", object, 0);
         return false;
     }

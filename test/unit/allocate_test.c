@@ -14,6 +14,7 @@
 #include "page/huge.h"
 #include "support/seed.h"
 #include "support/threads.h"
+#include "support/words.h"
 
 /* As a program's own settings: what is dirty stays so until a test says otherwise. */
 extern const char *xalloc_conf;
@@ -135,17 +136,18 @@ impossible_requests_are_null_and_change_nothing(void **state)
     (void)state;
     assert_non_null(xa_fast_malloc(1));
     size_t mapped = xa_os_fake_mapped_bytes();
-    static const size_t sizes[] = {PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4096,
-        (size_t)1 << 62, (size_t)1 << 45};
+    const size_t sizes[] = {PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 4096,
+        xa_words_power(62), xa_words_power(45)};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         assert_null(xa_fast_malloc(sizes[i]));
         assert_null(xa_allocate_beyond(sizes[i]));
         assert_null(xa_allocate_zeroed(sizes[i]));
         assert_null(xa_allocate_aligned(16, sizes[i]));
-        assert_null(xa_allocate_aligned((size_t)1 << 63, sizes[i]));
+        assert_null(xa_allocate_aligned(xa_words_power(63), sizes[i]));
         assert_null(xa_allocate_aligned(sizes[i] & -sizes[i], sizes[i]));
     }
-    assert_null(xa_allocate_aligned((size_t)1 << 63, 1));
+    if (sizeof(size_t) == 8)
+        assert_null(xa_allocate_aligned(xa_words_power(63), 1));
     assert_int_equal(xa_os_fake_mapped_bytes(), mapped);
     assert_non_null(xa_fast_malloc(5 * MIB));
 }

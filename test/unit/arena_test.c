@@ -252,13 +252,13 @@ what_piles_up_is_bounded_and_goes_back_to_slabs(void **state)
     struct xa_arena *arena = xa_arena_at(0);
     size_t largest = 0;
     for (int i = 0; i < 2000; i++) {
-        xa_arena_put_magazine(arena, CLASS, fill(arena, CLASS, 61));
+        xa_arena_put_magazine(arena, CLASS, fill(arena, CLASS, XA_MAGAZINE_OBJECTS_MAX));
         size_t waiting = xa_depot_objects(&arena->bins[CLASS].depot) +
             atomic_load(&arena->bins[CLASS].reserve_objects);
         assert_int_equal(taken_slots(), waiting);
         largest = waiting > largest ? waiting : largest;
     }
-    assert_true(largest <= 64 * 61);
+    assert_true(largest <= 64 * XA_MAGAZINE_OBJECTS_MAX);
     /* Of large objects fewer: some hundred KiB. */
     largest = 0;
     for (int i = 0; i < 200; i++) {
@@ -279,11 +279,11 @@ nobody_waits_for_a_busy_bin_to_give_back(void **state)
     struct xa_arena *arena = xa_arena_at(0);
     static struct xa_magazine *magazines[100];
     for (int i = 0; i < 100; i++)
-        magazines[i] = fill(arena, CLASS, 61);
+        magazines[i] = fill(arena, CLASS, XA_MAGAZINE_OBJECTS_MAX);
     pthread_t thread = have_held(&holder, &arena->bins[CLASS].lock);
     for (int i = 0; i < 100; i++)
         xa_arena_put_magazine(arena, CLASS, magazines[i]);
-    assert_int_equal(xa_depot_objects(&arena->bins[CLASS].depot), 6100);
+    assert_int_equal(xa_depot_objects(&arena->bins[CLASS].depot), 100 * XA_MAGAZINE_OBJECTS_MAX);
     let_go(&holder, thread);
     (void)xa_arena_trim(0);
     assert_int_equal(taken_slots(), 0);

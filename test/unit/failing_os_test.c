@@ -358,6 +358,8 @@ static void
 every_mapping_meets_something_foreign_from_then_on(void **state)
 {
     (void)state;
+    xa_child_skip_if_emulated("it takes the emulator minutes to find no place in a window");
+    xa_os_fake_skip_unless_64_bits();
     fail_in_turn((struct run){
         .call = XA_OS_FAKE_MAP, .mode = XA_OS_FAKE_FROM_THEN_ON, .map_failure = XA_OS_TAKEN});
 }

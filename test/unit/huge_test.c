@@ -11,6 +11,7 @@
 #include "page/page_purge.h"
 #include "page/window.h"
 #include "support/seed.h"
+#include "support/words.h"
 
 enum {
     PAGE = 4096,
@@ -82,15 +83,16 @@ any_alignment_can_be_had(void **state)
 {
     bool is_zeroed;
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     begin(0);
-    for (size_t alignment = 1; alignment <= (size_t)1 << 36; alignment *= 2) {
+    for (size_t alignment = 1; alignment <= (sizeof(size_t) == 8 ? xa_words_power(36) : 64 * MIB); alignment *= 2) {
         char *object = xa_huge_take(3 * MIB, alignment, &is_zeroed);
         assert_non_null(object);
         assert_int_equal((uintptr_t)object % alignment, 0);
         object[0] = 1;
         give(object);
     }
-    assert_null(xa_huge_take(3 * MIB, (size_t)1 << 62, &is_zeroed));
+    assert_null(xa_huge_take(3 * MIB, xa_words_power(62), &is_zeroed));
 }
 
 static void
@@ -100,7 +102,7 @@ impossible_sizes_are_null(void **state)
     (void)state;
     begin(-1);
     assert_null(xa_huge_take((size_t)PTRDIFF_MAX, 1, &is_zeroed));
-    assert_null(xa_huge_take((size_t)1 << 41, 1, &is_zeroed));
+    assert_null(xa_huge_take(xa_words_power(41), 1, &is_zeroed));
     take(3 * MIB);
 }
 
@@ -259,7 +261,7 @@ a_resize_that_fails_leaves_the_object_as_it_is(void **state)
     assert_null(xa_huge_resize(huge, 8 * MIB));
     assert_null(xa_huge_resize(huge, 20 * MIB));
     assert_null(xa_huge_resize(huge, 3 * MIB));
-    assert_null(xa_huge_resize(huge, (size_t)1 << 41));
+    assert_null(xa_huge_resize(huge, xa_words_power(41)));
     xa_os_fake_stop_failing();
     assert_int_equal(huge->bytes, 7 * MIB);
     assert_ptr_equal(xa_huge_of((uintptr_t)object), huge);

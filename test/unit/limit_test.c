@@ -18,6 +18,7 @@
 #include "page/page_purge.h"
 #include "support/seed.h"
 #include "support/threads.h"
+#include "support/words.h"
 
 enum {
     MIB = 1 << 20,
@@ -260,7 +261,7 @@ take_and_give(unsigned index, void *argument)
     for (unsigned i = 0; i < 20000; i++) {
         size_t bytes = (size_t)(1 + (i + index) % 4) * (MIB / 2);
         /* What never fits must not make fail what does. */
-        if (index == 0 && xa_limit_take((size_t)1 << 40))
+        if (index == 0 && xa_limit_take(xa_words_power(40)))
             atomic_fetch_add(faults, 1);
         if (index == 1 && !xa_limit_take(GRANULE))
             atomic_fetch_add(faults, 1);

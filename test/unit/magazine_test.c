@@ -24,7 +24,7 @@ a_magazine_has_room_up_to_its_closing_null(void **state)
 {
     (void)state;
     xa_os_init();
-    assert_int_equal(XA_MAGAZINE_OBJECTS_MAX, 61);
+    assert_int_equal(XA_MAGAZINE_OBJECTS_MAX, sizeof(void *) == 8 ? 61 : 123);
     for (unsigned capacity = 1; capacity <= XA_MAGAZINE_OBJECTS_MAX; capacity++) {
         struct xa_magazine *magazine = make(capacity);
         xa_slot *end = xa_magazine_end(magazine);

@@ -25,8 +25,8 @@ static void
 a_line_names_the_call_and_the_pointer(void **state)
 {
     (void)state;
-    xa_message_pointer("free", pointer_to(0x7f12a4003018), "inside an object.");
-    assert_string_equal(xa_os_fake_errors(), "xalloc: free(0x7f12a4003018): inside an object.\n");
+    xa_message_pointer("free", pointer_to(0x7f12a018), "inside an object.");
+    assert_string_equal(xa_os_fake_errors(), "xalloc: free(0x7f12a018): inside an object.\n");
 }
 
 static void

@@ -231,7 +231,9 @@ every_choice_can_be_set_and_nothing_near_it(void **state)
             assert_true(xa_options_set(&options, row, name, strlen(name)));
             assert_string_equal(value_of(&options, row), name);
             assert_false(xa_options_set(&options, row, name, strlen(name) - 1));
-            int64_t value = *(xa_option_choice *)((char *)&options + row->offset);
+            xa_option_choice choice;
+            memcpy(&choice, (char *)&options + row->offset, sizeof choice);
+            int64_t value = choice;
             assert_true(value >= row->min && value <= row->max);
             highest = value > highest ? value : highest;
             checked++;
@@ -274,14 +276,14 @@ settings_reach_their_fields(void **state)
 {
     (void)state;
     accept("stats_print:true,narenas:4,dirty_decay_ms:-1,tcache:false,tcache_max:32K,"
-           "dirty_max:2GiB,tcache_total_max:1M,zero_realloc:abort,junk:true,stats_signal:USR1,"
+           "dirty_max:1GiB,tcache_total_max:1M,zero_realloc:abort,junk:true,stats_signal:USR1,"
            "stats_file:/tmp/a:b#c");
     assert_true(options.stats_print);
     assert_int_equal(options.narenas, 4);
     assert_int_equal(options.dirty_decay_ms, -1);
     assert_false(options.thread_cache);
     assert_int_equal(options.thread_cache_max_bytes, 32768);
-    assert_true(options.dirty_max_bytes == (size_t)2 << 30);
+    assert_true(options.dirty_max_bytes == (size_t)1 << 30);
     assert_int_equal(options.thread_caches_max_bytes, 1 << 20);
     assert_int_equal(options.zero_realloc, XA_ZERO_REALLOC_ABORT);
     assert_int_equal(options.junk, XA_JUNK_ALLOC | XA_JUNK_FREE);

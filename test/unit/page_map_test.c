@@ -38,6 +38,7 @@ static void
 addresses_outside_of_what_is_covered_are_not_ours(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     place(1);
     size_t covered = (size_t)XA_PAGE_MAP_STEP_SLOTS * XA_CHUNK_BYTES;
     xa_page_map_set_class(0, 1, 5);
@@ -79,6 +80,7 @@ static void
 each_step_covers_as_much_again(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     place(0);
     for (size_t step = 1; step <= 4; step++) {
         size_t last = step * XA_PAGE_MAP_STEP_SLOTS - 1;
@@ -122,6 +124,7 @@ static void
 growing_fails_without_memory_and_can_be_repeated(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     place(1);
     for (unsigned long nth = 1; nth <= 2; nth++) {
         xa_os_fake_fail(XA_OS_FAKE_ANY, 1, XA_OS_FAKE_ONCE);

@@ -20,6 +20,7 @@
 #include "page/huge.h"
 #include "page/window.h"
 #include "support/seed.h"
+#include "support/words.h"
 
 /* As a program's own settings: what is dirty stays so until a test says otherwise. */
 extern const char *xalloc_conf;
@@ -157,12 +158,12 @@ even_the_largest_numbers_fit(void **state)
     void *object = xa_fast_malloc(XA_SMALL_MAX_BYTES);
     assert_non_null(object);
     /* A year of a busy program: 2^50 allocations, a terabyte of objects. */
-    atomic_fetch_add(&bin->allocations, (size_t)1 << 49);
-    atomic_fetch_add(&bin->frees, (size_t)1 << 49);
+    atomic_fetch_add(&bin->allocations, xa_words_power(49));
+    atomic_fetch_add(&bin->frees, xa_words_power(49));
     atomic_fetch_add(&bin->slabs, (size_t)1 << 22);
     atomic_fetch_add(&bin->allocations, (size_t)1 << 24);
-    atomic_fetch_add(&xa_arena_at(0)->heap.counters.mapped_bytes, (size_t)1 << 42);
-    atomic_fetch_add(&xa_arena_at(0)->heap.counters.purged_bytes, (size_t)1 << 55);
+    atomic_fetch_add(&xa_arena_at(0)->heap.counters.mapped_bytes, xa_words_power(42));
+    atomic_fetch_add(&xa_arena_at(0)->heap.counters.purged_bytes, xa_words_power(55));
     write_report(XA_REPORT_ALL);
     size_t column = 0;
     for (size_t i = 0; i < length; i++) {
@@ -485,6 +486,7 @@ memory_in_huge_pages_is_that_of_heaps_and_huge_objects(void **state)
 {
     static char account[512];
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     allocate_some();
     snprintf(account, sizeof account,
         "%zx-%zx rw-p 00000000 00:00 0\nAnonHugePages: 2048 kB\n"

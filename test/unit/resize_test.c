@@ -11,6 +11,7 @@
 #include "alloc/fast_path.h"
 #include "arena/large.h"
 #include "support/seed.h"
+#include "support/words.h"
 
 /* As a program's own settings: what is dirty stays so until a test says otherwise. */
 extern const char *xalloc_conf;
@@ -153,7 +154,7 @@ without_memory_the_object_stays_as_it_is(void **state)
         assert_null(xa_resize(object, 200 * MIB));
         assert_null(xa_resize(object, (size_t)PTRDIFF_MAX + 1));
         assert_null(xa_resize(object, SIZE_MAX));
-        assert_null(xa_resize(object, (size_t)1 << 45));
+        assert_null(xa_resize(object, xa_words_power(45)));
         xa_os_fake_stop_failing();
         assert_int_equal(usable(object), room);
         check(object, 0, sizes[i], i);

@@ -10,23 +10,23 @@
 
 enum { LONG_BYTES = 64 * 1024 };
 
-static const char account[] = "55d0c0de1000-55d0c0e00000 rw-p 00000000 00:00 0   [heap]\n"
+static const char account[] = "08048000-08067000 rw-p 00000000 00:00 0   [heap]\n"
                               "Rss:                 128 kB\n"
                               "AnonHugePages:      1024 kB\n"
                               "VmFlags: rd wr mr mw me ac\n"
-                              "700000000000-700000400000 rw-p 00000000 00:00 0\n"
+                              "10000000-10400000 rw-p 00000000 00:00 0\n"
                               "Size:               4096 kB\n"
                               "AnonHugePages:      2048 kB\n"
                               "ShmemPmdMapped:     9999 kB\n"
-                              "700000800000-700000c00000 rw-p 00000000 00:00 0\n"
+                              "10800000-10c00000 rw-p 00000000 00:00 0\n"
                               "AnonHugePages:         0 kB\n"
-                              "700000c00000-700001000000 rw-p 00000000 00:00 0\n"
+                              "10c00000-11000000 rw-p 00000000 00:00 0\n"
                               "AnonHugePages:      4096 kB\n"
-                              "7ffd0a000000-7ffd0a021000 rw-p 00000000 00:00 0  [stack]\n"
+                              "fffdd000-ffffe000 rw-p 00000000 00:00 0  [stack]\n"
                               "AnonHugePages:      8192 kB\n";
 
-#define LOW UINT64_C(0x700000000000)
-#define HIGH UINT64_C(0x700001000000)
+#define LOW ((uintptr_t)0x10000000)
+#define HIGH ((uintptr_t)0x11000000)
 
 static void
 huge_pages_within_the_bounds_are_added_up(void **state)
@@ -60,7 +60,7 @@ no_file_and_nonsense_are_nothing(void **state)
 {
     (void)state;
     assert_int_equal(xa_smaps_huge_page_bytes(0, UINTPTR_MAX), 0);
-    xa_os_fake_set_file("/proc/self/smaps", "AnonHugePages: 2048 kB\n-\n700000000000\n:-:\n");
+    xa_os_fake_set_file("/proc/self/smaps", "AnonHugePages: 2048 kB\n-\n00000000\n:-:\n");
     assert_int_equal(xa_smaps_huge_page_bytes(0, UINTPTR_MAX), 0);
     xa_os_fake_set_file("/proc/self/smaps", "");
     assert_int_equal(xa_smaps_huge_page_bytes(0, UINTPTR_MAX), 0);

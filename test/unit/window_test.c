@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/child.h"
 #include "support/seed.h"
 
 enum {
@@ -57,6 +58,7 @@ the_lowest_slots_that_fit_are_taken(void **state)
         size_t slot, count;
     } takes[TAKES_MAX] = {{0, 0}};
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     /* The window has its place, on which alignment depends, from the first take on. */
     taken[xa_window_take(1, 1)] = true;
@@ -85,6 +87,7 @@ static void
 the_map_covers_every_slot_that_is_given_out(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     size_t slot = xa_window_take(3 * XA_PAGE_MAP_STEP_SLOTS, 1);
     assert_int_equal(slot, 1);
@@ -114,6 +117,7 @@ static void
 without_memory_for_the_map_no_slot_is_lost(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     assert_int_equal(xa_window_take(XA_PAGE_MAP_STEP_SLOTS - 2, 1), 1);
     xa_os_fake_fail(XA_OS_FAKE_ANY, 1, XA_OS_FAKE_FROM_THEN_ON);
@@ -138,6 +142,7 @@ static void
 the_place_depends_on_the_seed(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     static const uint64_t seeds[] = {1, 2};
     xa_os_init();
     uintptr_t bases[2];
@@ -158,6 +163,7 @@ static void
 a_displaced_first_place_means_another(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     xa_os_init();
     xa_os_fake_set_map_failure(XA_OS_TAKEN);
     xa_os_fake_fail(XA_OS_FAKE_MAP, 1, XA_OS_FAKE_ONCE);
@@ -170,6 +176,7 @@ static void
 a_short_address_space_gets_the_window_that_fits(void **state)
 {
     (void)state;
+    xa_os_fake_skip_unless_64_bits();
     uintptr_t end = xa_os_fake_shorten_addresses();
     size_t slot = xa_window_take(1, 1);
     assert_int_equal(slot, 1);
@@ -177,6 +184,58 @@ a_short_address_space_gets_the_window_that_fits(void **state)
     assert_int_equal(xa_os_map(xa_window_address(slot), XA_CHUNK_BYTES), XA_OS_DONE);
     assert_true(xa_os_fake_count(XA_OS_FAKE_FIND_FREE_RANGE) >= 1);
     *(char *)xa_window_address(slot) = 1;
+}
+
+struct host {
+    unsigned address_bits;
+    size_t page_bytes;
+};
+
+static int
+use_window(void *argument)
+{
+    const struct host *host = argument;
+    uintptr_t end = (uintptr_t)1 << host->address_bits;
+    xa_os_fake_set_page_bytes(host->page_bytes);
+    xa_os_fake_set_address_end(end);
+    xa_os_init();
+    for (size_t i = 1; i <= 8; i++) {
+        XA_CHILD_CHECK(xa_window_take(1, 1) == i);
+        uintptr_t address = xa_window_address(i);
+        XA_CHILD_CHECK(address + XA_CHUNK_BYTES <= end);
+        XA_CHILD_CHECK(xa_os_map(address, XA_CHUNK_BYTES) == XA_OS_DONE);
+        *(char *)(address + XA_CHUNK_BYTES - 1) = 1;
+        xa_page_map_set_class(i * XA_CHUNK_GRANULES, 1, 7);
+        XA_CHILD_CHECK(xa_page_map_class(address) == 7);
+    }
+    /* Nothing was reserved on the way, and so no limit of address space was in it. */
+    XA_CHILD_CHECK(xa_os_fake_count(XA_OS_FAKE_FIND_FREE_RANGE) == 0);
+    /* Any address may be asked, also above what this window can reach. */
+    XA_CHILD_CHECK(xa_page_map_class(end - 1) == XA_CLASS_NONE);
+    XA_CHILD_CHECK(xa_page_map_class(UINTPTR_MAX) == XA_CLASS_NONE);
+    XA_CHILD_CHECK(xa_page_map_class(0) == XA_CLASS_NONE);
+    return 0;
+}
+
+static void
+every_width_of_addresses_has_a_window_on_every_page_size(void **state)
+{
+    static const unsigned widths[] = {38, 39, 42, 47, 48, 57};
+    static const size_t pages[] = {4096, 16384, 65536};
+    static struct xa_child_result result;
+    (void)state;
+    xa_os_fake_skip_unless_64_bits();
+    if (xa_child_is_instrumented()) {
+        print_message("skipped: a sanitizer has the lower addresses for itself\n");
+        skip();
+    }
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (size_t j = 0; j < sizeof pages / sizeof *pages; j++) {
+            struct host host = {widths[i], pages[j]};
+            xa_child_call(&result, 60, use_window, &host);
+            if (result.exit_code != 0)
+                fail_msg("%u bits, pages of %zu bytes: %s", widths[i], pages[j], result.errors);
+        }
 }
 
 static void
@@ -213,6 +272,7 @@ main(void)
         XA_OS_FAKE_FRESH(the_place_depends_on_the_seed),
         XA_OS_FAKE_FRESH(a_displaced_first_place_means_another),
         XA_OS_FAKE_FRESH(a_short_address_space_gets_the_window_that_fits),
+        cmocka_unit_test(every_width_of_addresses_has_a_window_on_every_page_size),
         XA_OS_FAKE_FRESH(where_there_is_no_place_there_is_none_until_there_is),
         XA_OS_FAKE_FRESH(a_child_can_take_slots),
     };

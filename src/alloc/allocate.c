@@ -27,6 +27,7 @@
 #include "alloc/start.h"
 #include "arena/large.h"
 #include "arena/private_arena.h"
+#include "check/check.h"
 #include "config/options.h"
 #include "os/message.h"
 #include "page/huge.h"
@@ -114,6 +115,13 @@ try(struct xa_thread_state *state, const struct request *request, bool *is_zeroe
 {
     unsigned size_class = xa_size_class_of_aligned(request->size, request->alignment);
     *is_zeroed = false;
+    if (xa_check_is_on()) {
+        void *object;
+        struct xa_arena *own = state != NULL ? state->arena : xa_arena_at(0);
+        struct xa_arena *arena = request->arena != NULL ? request->arena : own;
+        if (xa_check_take(arena, request->size, request->alignment, &object, is_zeroed))
+            return object;
+    }
     if (size_class != XA_CLASS_NONE)
         return small(state, size_class, request);
     if (request->size <= XA_LARGE_MAX_BYTES && request->alignment <= XA_CHUNK_BYTES / 2)
@@ -130,7 +138,8 @@ reclaim(struct xa_thread_state *state)
     /* Other threads' caches are theirs, but their large objects anybody may take. */
     for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
         (void)xa_large_stock_empty(at, XA_LARGE_STOCK_ALL);
-    size_t bytes = xa_arena_trim(0);
+    size_t bytes = xa_check_is_on() ? xa_check_empty_quarantine() : 0;
+    bytes += xa_arena_trim(0);
     return bytes + xa_huge_purge(XA_HUGE_ALL) != 0;
 }
 

@@ -22,6 +22,8 @@
 #include "arena/large.h"
 #include "arena/private_arena.h"
 #include "arena/private_map.h"
+#include "check/check.h"
+#include "check/guard.h"
 #include "os/fork_watch.h"
 #include "page/limit.h"
 #include "thread/large_stock.h"
@@ -105,6 +107,9 @@ from_cache(const struct request *request, unsigned private_arena)
     unsigned source = private_arena != 0 ? private_arena : XA_EXPLICIT_CACHE_AUTOMATIC;
     /* An automatic arena that is named is not to be mixed with others. */
     if (size_class == XA_CLASS_NONE || (request->has_arena && private_arena == 0))
+        return NULL;
+    /* Checked objects never wait in a cache. */
+    if (xa_check_is_on() && private_arena == 0)
         return NULL;
     void *object = xa_explicit_cache_take(request->cache, source, size_class);
     if (object != NULL && request->wants_zeros)
@@ -366,6 +371,8 @@ xa_extended_arena_of(const void *pointer)
         if (index != XA_PRIVATE_ARENA_NONE)
             return index;
     }
+    if (xa_guard_has(address))
+        return 0;
     switch (xa_page_map_class(address)) {
     case XA_CLASS_NONE: return XA_EXTENDED_NONE;
     /* Mappings of their own belong to all. */

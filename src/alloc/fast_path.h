@@ -126,24 +126,30 @@ xa_fast_take_aligned(size_t alignment, size_t size)
     return xa_fast_take((size + alignment - 1) & -alignment);
 }
 
-XA_INLINE void
-xa_fast_free(void *pointer)
+/* True if the thread's cache has taken the object. */
+XA_INLINE bool
+xa_fast_push(void *pointer)
 {
     size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
     if (XA_UNLIKELY(xa_page_map_is_beyond(granule)))
-        goto beyond;
+        return false;
     size_t size_class = atomic_load_explicit(&xa_page_map_classes()[granule], memory_order_relaxed);
     struct xa_thread_state *self = xa_thread_state_self;
     xa_slot *top = atomic_load_explicit(&self->tops[size_class], memory_order_relaxed);
     if (XA_UNLIKELY(xa_magazine_is_full_at(top) || *top == pointer))
-        goto beyond;
+        return false;
     top[-1] = pointer;
     atomic_signal_fence(memory_order_release);
     XA_FAST_OPAQUE(size_class);
     atomic_store_explicit(&self->tops[size_class], top - 1, memory_order_relaxed);
-    return;
-beyond:
-    xa_release_beyond(pointer);
+    return true;
+}
+
+XA_INLINE void
+xa_fast_free(void *pointer)
+{
+    if (XA_UNLIKELY(!xa_fast_push(pointer)))
+        xa_release_beyond(pointer);
 }
 
 /* Bytes of a small object, or 0 for any other pointer. */
@@ -160,13 +166,13 @@ xa_fast_small_bytes(const void *pointer)
 
 /*
  * The size is not trusted: it would save a look-up, and a program that gets it
- * wrong would put an object into the cache of another class.
+ * wrong would put an object into the cache of another class.  Slow paths compare it.
  */
 XA_INLINE void
-xa_fast_free_sized(void *pointer, size_t size)
+xa_fast_free_sized(void *pointer, size_t size, size_t alignment)
 {
-    (void)size;
-    xa_fast_free(pointer);
+    if (XA_UNLIKELY(!xa_fast_push(pointer)))
+        xa_release_sized_beyond(pointer, size, alignment);
 }
 
 #endif

@@ -32,6 +32,7 @@
 #include "alloc/explicit_cache.h"
 #include "arena/arena.h"
 #include "arena/private_arena.h"
+#include "check/check.h"
 #include "extent/metadata.h"
 #include "extent/region.h"
 #include "page/huge.h"
@@ -49,6 +50,7 @@ xa_fork_in_child(void)
     xa_window_reset_in_child();
     xa_huge_reset_in_child();
     xa_limit_reset_in_child();
+    xa_check_reset_in_child();
     struct xa_thread_state *self = xa_thread_state_self;
     bool is_real = xa_thread_state_is_real(self);
     xa_arena_reset_in_child(is_real ? self->arena : NULL);

@@ -19,17 +19,20 @@
 #include "alloc/fast_path.h"
 #include "alloc/start.h"
 #include "arena/large.h"
+#include "arena/misuse.h"
 #include "arena/private_arena.h"
 #include "arena/private_map.h"
 #include "arena/slab.h"
+#include "check/check.h"
 #include "config/options.h"
+#include "os/call_stack.h"
 #include "os/message.h"
 #include "page/huge.h"
 #include "thread/large_stock.h"
 #include "thread/thread_cache.h"
 #include "thread/thread_count.h"
 
-enum { JUNK_FREED = 0x5a };
+enum { JUNK_FREED = 0x5a, LINE_BYTES = 300 };
 
 enum verdict {
     LIVE_SMALL, /* or in a cache: that is found later */
@@ -91,24 +94,42 @@ verdict_on(uintptr_t address)
     return size_class == XA_CLASS_LARGE ? LIVE_LARGE : LIVE_HUGE;
 }
 
+/* Where the call came from, for an error that a core dump will not show. */
+static XA_COLD void
+say_stack(void)
+{
+    uintptr_t frames[XA_CALL_STACK_MAX];
+    xa_message_stack("called", frames, xa_call_stack_capture(frames, XA_CALL_STACK_MAX));
+}
+
+static const char *
+describe_foreign(const void *pointer)
+{
+    size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
+    return xa_page_map_is_beyond(granule)
+        ? "not from xalloc, left alone (further ones silently). "
+          "Look for memory that another allocator or the stack gave out."
+        : "in xalloc's range, but nothing is there, left alone (further ones silently). "
+          "Look for a second free of a large object.";
+}
+
 /* Say what is wrong with the pointer; comes back only for foreign ones. */
 static XA_COLD void
 complain(const char *call, const void *pointer, enum verdict verdict)
 {
     static _Atomic bool has_complained;
     if (verdict == INSIDE)
-        xa_message_fatal(call, pointer, "inside an object. Free the pointer that malloc returned.");
+        xa_misuse_end(call, pointer, XA_MISUSE_INSIDE);
     if (verdict == ALREADY_FREE)
-        xa_message_fatal(
-            call, pointer, "already free. Look for a second free of the same pointer.");
+        xa_misuse_end(call, pointer, XA_MISUSE_ALREADY_FREE);
     if (xa_options.abort_on_foreign || xa_options.abort)
         xa_message_fatal(call, pointer,
             "not from xalloc. Look for memory that another allocator or the stack gave out.");
     /* Relaxed: only the number of lines depends on it. */
-    if (!atomic_exchange_explicit(&has_complained, true, memory_order_relaxed))
-        xa_message_pointer(call, pointer,
-            "not from xalloc, left alone (further ones silently). "
-            "Look for memory that another allocator or the stack gave out.");
+    if (!atomic_exchange_explicit(&has_complained, true, memory_order_relaxed)) {
+        xa_message_pointer(call, pointer, describe_foreign(pointer));
+        say_stack();
+    }
 }
 
 static bool
@@ -209,12 +230,79 @@ free_private(void *pointer)
     return true;
 }
 
+/* An object of src/check; false if the pointer is to none. */
+static bool
+free_checked(void *pointer, const struct xa_check_claim *claim)
+{
+    struct xa_thread_state *state;
+    if (!xa_check_has(pointer))
+        return false;
+    /* A signal handler in the middle of our own work: the object is lost, not the process. */
+    if (!xa_start_enter(&state))
+        return true;
+    if (is_counted(state))
+        xa_thread_count_free(state, xa_check_bytes(pointer, claim->call));
+    xa_check_return(pointer, claim);
+    xa_start_leave(state);
+    return true;
+}
+
+/* A size that the object certainly was not asked for with. */
+static bool
+is_impossible(const void *pointer, size_t size, size_t alignment, size_t usable)
+{
+    unsigned size_class = xa_page_map_class((uintptr_t)pointer);
+    if (size > usable)
+        return true;
+    /* Less than half of the object is no place where realloc would have left it. */
+    if (size >= usable / 2 || size == 0 || !xa_bits_is_power_of_two(alignment) ||
+        size_class > XA_SMALL_CLASSES)
+        return false;
+    return xa_size_class_of_aligned(size, alignment) != size_class;
+}
+
+static XA_COLD void
+complain_of_size(const void *pointer, size_t size, size_t usable)
+{
+    static _Atomic bool has_complained;
+    char line[LINE_BYTES];
+    struct xa_text text;
+    bool is_fatal = xa_options.abort;
+    if (!is_fatal && atomic_exchange_explicit(&has_complained, true, memory_order_relaxed))
+        return;
+    xa_text_init(&text, line, sizeof line);
+    xa_text_put_string(&text, "called with size ");
+    xa_text_put_unsigned(&text, size);
+    xa_text_put_string(&text, " for an object of ");
+    xa_text_put_unsigned(&text, usable);
+    xa_text_put_string(&text, " bytes");
+    xa_text_put_string(&text, is_fatal ? "" : ", freed all the same (further ones silently)");
+    xa_text_put_string(&text, ". Pass the size that was allocated.");
+    if (is_fatal)
+        xa_message_fatal("free_sized", pointer, line);
+    xa_message_pointer("free_sized", pointer, line);
+    say_stack();
+}
+
+void
+xa_release_sized_beyond(void *pointer, size_t size, size_t alignment)
+{
+    if (xa_check_is_on() && free_checked(pointer, &(struct xa_check_claim){"free_sized", size}))
+        return;
+    size_t usable = xa_release_usable_bytes(pointer, "free_sized");
+    if (XA_UNLIKELY(usable != 0 && is_impossible(pointer, size, alignment, usable)))
+        complain_of_size(pointer, size, usable);
+    xa_release_beyond(pointer);
+}
+
 void
 xa_release_beyond(void *pointer)
 {
     if (pointer == NULL)
         return;
     unsigned size_class = xa_page_map_class((uintptr_t)pointer);
+    if (xa_check_is_on() && free_checked(pointer, &(struct xa_check_claim){"free", SIZE_MAX}))
+        return;
     bool is_small = size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES;
     if (!is_small && xa_private_map_is_used() && free_private(pointer))
         return;
@@ -245,6 +333,8 @@ xa_release_usable_bytes(const void *pointer, const char *call)
         return xa_size_class_table[size_class].object_bytes;
     if (pointer == NULL)
         return 0;
+    if (xa_check_is_on() && xa_check_has(pointer))
+        return xa_check_bytes(pointer, call);
     enum verdict verdict = FOREIGN;
     size_t bytes = 0;
     if (xa_private_map_is_used())

@@ -23,6 +23,12 @@ void xa_release_uncached(void *pointer);
 XA_MUST_USE unsigned xa_release_small_class(const void *pointer, unsigned *arena);
 
 /*
+ * The same, and the caller says what it has asked for: a size, and an alignment or 1.  What cannot
+ * be is reported, and the object freed all the same.
+ */
+void xa_release_sized_beyond(void *pointer, size_t size, size_t alignment);
+
+/*
  * Bytes that the program may use behind its pointer; 0 for NULL and, after a
  * message that names `call`, for a pointer that is not a live object's.
  */

@@ -15,6 +15,7 @@
 #include "arena/large.h"
 #include "arena/private_arena.h"
 #include "arena/private_map.h"
+#include "check/check.h"
 #include "page/huge.h"
 #include "page/limit.h"
 #include "thread/thread_count.h"
@@ -104,6 +105,9 @@ xa_resize(void *pointer, size_t size)
         return NULL;
     if (is_private(pointer))
         return resize_private(pointer, usable, size);
+    /* What is checked moves: whoever kept the old pointer shall be found out. */
+    if (xa_check_is_on() && xa_check_has(pointer))
+        return size == usable ? pointer : copy(pointer, usable, size);
     return resize_whole(pointer, usable, size);
 }
 
@@ -131,7 +135,8 @@ xa_resize_in_place(void *pointer, size_t least, size_t most)
         return 0;
     if (is_private(pointer))
         return xa_private_arena_resize(pointer, least, most);
-    if (xa_fast_small_bytes(pointer) != 0 || !xa_start_enter(&state))
+    if (xa_fast_small_bytes(pointer) != 0 || (xa_check_is_on() && xa_check_has(pointer)) ||
+        !xa_start_enter(&state))
         return usable;
     if (!stretch((uintptr_t)pointer, most) && usable < least && least < most)
         (void)stretch((uintptr_t)pointer, least);

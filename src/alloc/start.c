@@ -18,6 +18,7 @@
 #include "arena/arena.h"
 #include "arena/private_arena.h"
 #include "base/assert.h"
+#include "check/check.h"
 #include "config/glibc_settings.h"
 #include "config/jemalloc_settings.h"
 #include "config/options.h"
@@ -161,7 +162,7 @@ apply_options(void)
         &xa_thread_cache_budget.bytes, xa_options.thread_caches_max_bytes, memory_order_relaxed);
     /* What is impossible is left out until all is read, and then reported. */
     (void)!xa_limit_set(xa_options.memory_limit_soft, xa_options.memory_limit_hard);
-    bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE;
+    bool is_plain = !xa_options.zero && xa_options.junk == XA_JUNK_NONE && !xa_check_start();
     xa_start_cached_class_max = 0;
     if (xa_options.thread_cache && is_plain)
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)

@@ -12,6 +12,7 @@
 
 #include "alloc/allocate.h"
 #include "alloc/start.h"
+#include "check/check.h"
 #include "config/options.h"
 #include "control/outlet.h"
 #include "os/os.h"
@@ -61,6 +62,12 @@ at_load(void)
 __attribute__((destructor)) static void
 at_end(void)
 {
+    struct xa_thread_state *state;
+    /* What was written to after its free, and would not be found any more. */
+    if (xa_check_is_on() && xa_start_enter(&state)) {
+        (void)xa_check_empty_quarantine();
+        xa_start_leave(state);
+    }
     if (xa_options.stats_print)
         xa_outlet_report(" at exit", xa_options.stats_print_opts);
 }

@@ -187,14 +187,13 @@ cfree(void *pointer)
 void
 free_sized(void *pointer, size_t size)
 {
-    xa_fast_free_sized(pointer, size);
+    xa_fast_free_sized(pointer, size, 1);
 }
 
 void
 free_aligned_sized(void *pointer, size_t alignment, size_t size)
 {
-    (void)alignment;
-    xa_fast_free_sized(pointer, size);
+    xa_fast_free_sized(pointer, size, alignment);
 }
 
 size_t

@@ -165,7 +165,7 @@ static void
 delete_sized(void *ptr, size_t size)
 {
     if (XA_LIKELY(operator_delete == delete_plain))
-        xa_fast_free_sized(ptr, size);
+        xa_fast_free_sized(ptr, size, 1);
     else
         operator_delete(ptr);
 }
@@ -174,7 +174,7 @@ static void
 delete_array_sized(void *ptr, size_t size)
 {
     if (XA_LIKELY(operator_delete_array == delete_array && operator_delete == delete_plain))
-        xa_fast_free_sized(ptr, size);
+        xa_fast_free_sized(ptr, size, 1);
     else
         operator_delete_array(ptr);
 }

@@ -218,7 +218,8 @@ static struct xa_arena *
 arena_of(const void *object)
 {
     unsigned size_class = xa_page_map_class((uintptr_t)object);
-    if (size_class == XA_CLASS_NONE || size_class > XA_SMALL_CLASSES)
+    if (size_class == XA_CLASS_NONE ||
+        (size_class > XA_SMALL_CLASSES && size_class != XA_CLASS_CHECKED))
         return xa_arena_at(0);
     return xa_arena_at(xa_page_map_record(xa_slab_of((uintptr_t)object))->arena);
 }

@@ -22,9 +22,9 @@
  */
 #include "arena/bin.h"
 
+#include "arena/misuse.h"
 #include "arena/slab.h"
 #include "base/assert.h"
-#include "os/message.h"
 
 enum { ASIDE = XA_BIN_LISTS }; /* instead of a list */
 
@@ -193,36 +193,25 @@ xa_bin_put_back(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *re
     move_up(bin, granule, 0, released);
 }
 
-static XA_NORETURN XA_COLD void
-complain_inside(const void *object)
-{
-    xa_message_fatal("free", object, "inside an object. Free the pointer that malloc returned.");
-}
-
-/* The slot is free, or its slab has even been given back since. */
-static XA_NORETURN XA_COLD void
-complain_already_free(const void *object)
-{
-    xa_message_fatal("free", object,
-        "already free, found when it reached its slab. "
-        "Look for a second free of the same pointer.");
-}
-
 static void
 complain_unless_taken(enum xa_slab_verdict verdict, const void *object)
 {
     switch (verdict) {
-    case XA_SLAB_INSIDE: complain_inside(object);
-    case XA_SLAB_FREE: complain_already_free(object);
+    case XA_SLAB_INSIDE: xa_misuse_end("free", object, XA_MISUSE_INSIDE);
+    case XA_SLAB_FREE: xa_misuse_end("free", object, XA_MISUSE_FOUND_LATE);
     case XA_SLAB_TAKEN: break;
     }
 }
 
+/* The slab of the object may have been given back since it was freed for the first time. */
 static void
 complain_unless_of_class(const struct xa_bin *bin, const void *object)
 {
-    if (XA_UNLIKELY(xa_page_map_class((uintptr_t)object) != bin->size_class))
-        complain_already_free(object);
+    unsigned code = xa_page_map_class((uintptr_t)object);
+    if (XA_UNLIKELY(code != bin->size_class) &&
+        (code != XA_CLASS_CHECKED ||
+            xa_page_map_record(xa_slab_of((uintptr_t)object))->size_class != bin->size_class))
+        xa_misuse_end("free", object, XA_MISUSE_FOUND_LATE);
 }
 
 void

@@ -9,6 +9,8 @@
 
 enum { INLINE_SLOTS = 64 * XA_SLAB_INLINE_WORDS, PARTS_MAX = 8 };
 
+struct xa_slab_checked xa_slab_checked;
+
 static unsigned
 word_count(unsigned slots)
 {
@@ -108,6 +110,7 @@ bool
 xa_slab_init(uint32_t granule, unsigned size_class, uint16_t arena, uint8_t generation)
 {
     const struct xa_size_class *class = &xa_size_class_table[size_class];
+    bool is_checked = size_class - xa_slab_checked.first < xa_slab_checked.count;
     struct xa_extent *record = xa_page_map_record(granule);
     *record = (struct xa_extent){
         .kind = XA_EXTENT_SLAB,
@@ -131,7 +134,7 @@ xa_slab_init(uint32_t granule, unsigned size_class, uint16_t arena, uint8_t gene
     for (uint32_t i = 1; i < class->granules; i++)
         *xa_page_map_record(granule + i) =
             (struct xa_extent){.kind = XA_EXTENT_TAIL, .granules = i};
-    xa_page_map_set_class(granule, class->granules, size_class);
+    xa_page_map_set_class(granule, class->granules, is_checked ? XA_CLASS_CHECKED : size_class);
     return true;
 }
 

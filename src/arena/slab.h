@@ -19,6 +19,15 @@ enum xa_slab_verdict {
 };
 
 /*
+ * [c] From this class on, so many: the page map says CHECKED of their slabs, so that each call
+ * goes to src/check.
+ */
+extern struct xa_slab_checked {
+    unsigned first;
+    unsigned count; /* 0: none */
+} xa_slab_checked;
+
+/*
  * Make the granules from `granule` on a slab of the class, all slots free, and
  * publish its class.  False if memory for its map ran out.
  */

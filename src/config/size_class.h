@@ -2,8 +2,9 @@
  * size_class.h - the sizes that requests are rounded up to.
  *
  * A class has a code, 1 to XA_SMALL_CLASSES, which is also what the page map says
- * of its granules; two more codes stand for large runs and huge mappings.  Code 0
- * is "nothing of ours".  The rows are in size_class.def, which a script writes.
+ * of its granules; two more codes stand for large runs and huge mappings, and one for
+ * small objects that no fast path may take or free (src/check).  Code 0 is "nothing of
+ * ours".  The rows are in size_class.def, which a script writes.
  *
  * Every size is a multiple of 16 and slabs start on a granule, so an object is as
  * aligned as its size is: a request for alignment A takes a class that is a
@@ -37,7 +38,8 @@ enum {
     XA_CLASS_NONE = 0,
     XA_CLASS_LARGE = XA_SMALL_CLASSES + 1,
     XA_CLASS_HUGE = XA_SMALL_CLASSES + 2,
-    XA_CLASS_CODES = XA_SMALL_CLASSES + 3,
+    XA_CLASS_CHECKED = XA_SMALL_CLASSES + 3,
+    XA_CLASS_CODES = XA_SMALL_CLASSES + 4,
 };
 
 struct xa_size_class {

@@ -10,6 +10,7 @@
 #include "alloc/explicit_cache.h"
 #include "arena/private_arena.h"
 #include "arena/slab.h"
+#include "check/guard.h"
 #include "extent/metadata.h"
 #include "os/smaps.h"
 #include "page/huge.h"
@@ -368,6 +369,9 @@ xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth dept
     /* What threads have stocked is not live, though the heaps count it. */
     s->large = subtract(load(&s->heaps.large_bytes), s->stocked) + huge;
     s->large_objects = subtract(load(&s->heaps.large_objects), s->stocked_objects);
+    /* Of the option "check"; they have no class. */
+    s->small += xa_guard_live_bytes();
+    s->live_objects += xa_guard_live_objects();
     s->huge_objects = load(&xa_huge_counters.live_objects);
     s->large_allocations = load(&s->heaps.large_allocations);
     s->huge_allocations = load(&xa_huge_counters.allocations);
@@ -376,11 +380,11 @@ xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth dept
     s->thread_cached += s->stocked;
     s->purged = load(&s->heaps.purged_bytes);
     s->allocated = s->small + s->large;
-    s->active = load(&s->heaps.active_bytes) + huge;
+    s->active = load(&s->heaps.active_bytes) + huge + xa_guard_active_bytes();
     s->dirty = load(&s->heaps.dirty_bytes) + kept_dirty;
     s->muzzy = load(&s->heaps.muzzy_bytes);
     s->metadata = xa_metadata_mapped_bytes() + load(&xa_page_map_limit);
-    s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + s->metadata;
+    s->mapped = load(&s->heaps.mapped_bytes) + huge + kept + xa_guard_mapped_bytes() + s->metadata;
     struct private_sums private;
     gather_private(s, &private);
     size_t used = s->active + s->dirty + s->muzzy + s->metadata;

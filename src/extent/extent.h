@@ -61,7 +61,8 @@ struct xa_slab {
 };
 
 struct xa_large {
-    size_t bytes; /* as the program asked */
+    size_t bytes;   /* as the program asked */
+    bool is_fenced; /* what is behind them is src/check's */
 };
 
 struct xa_extent {
@@ -113,6 +114,7 @@ struct xa_huge {
     uint64_t freed_ms;         /* [h] when; 0: nobody has looked since */
     bool is_zeroed;            /* [h] the kept mapping reads as zeros */
     uint8_t advice;            /* enum xa_huge_page_advice: what the system was told; the owner's */
+    bool is_fenced;            /* what is behind the asked bytes is src/check's; the owner's */
     bool is_stuck;             /* [h] the host would neither unmap nor empty it */
 };
 

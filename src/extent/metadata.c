@@ -2,7 +2,7 @@
  * metadata.c - memory for xalloc's own structures, far from the program's.
  *
  * Nothing that a program can overrun lies next to these blocks: they come from
- * mappings of their own.  The first few are cut from a static region, so that a
+ * mappings of their own, in a part of the address space of their own where there is one.  The first few are cut from a static region, so that a
  * small program needs no mapping for them; then regions double from 64 KiB to
  * 1 MiB.  Blocks are multiples of 64 bytes, beyond 4 KiB powers of two, and stand
  * close together: what a small program touches of them should be few pages.
@@ -110,10 +110,10 @@ open_region(size_t bytes)
     size_t least = xa_bits_align_up(BLOCK_STEP + bytes, xa_os_facts.page_bytes);
     if (wanted < least)
         wanted = least;
-    uintptr_t start = xa_os_map_anywhere(wanted);
+    uintptr_t start = xa_os_map_apart(wanted);
     if (start == 0 && wanted > least) {
         wanted = least;
-        start = xa_os_map_anywhere(wanted);
+        start = xa_os_map_apart(wanted);
     }
     if (start == 0)
         return false;

@@ -4,6 +4,7 @@
 #include "os/message.h"
 
 #include "base/text.h"
+#include "os/call_stack.h"
 #include "os/os.h"
 
 enum { LINE_BYTES = 512 };
@@ -35,14 +36,28 @@ xa_message_write(const char *text, size_t bytes)
         xa_os_write_error(text, bytes);
 }
 
+/* Begin a line in a buffer of LINE_BYTES; its end is kept room for, however long the text. */
+static void
+begin_line(struct xa_text *line, char *buffer)
+{
+    xa_text_init(line, buffer, LINE_BYTES - 1);
+    xa_text_put_string(line, "xalloc: ");
+}
+
+static void
+end_line(const struct xa_text *line, char *buffer)
+{
+    size_t length = xa_text_length(line);
+    buffer[length] = '\n';
+    xa_message_write(buffer, length + 1);
+}
+
 void
 xa_message_pointer(const char *call, const void *pointer, const char *what)
 {
     char buffer[LINE_BYTES];
     struct xa_text line;
-    /* One byte is kept for the end of the line, however long the text. */
-    xa_text_init(&line, buffer, sizeof buffer - 1);
-    xa_text_put_string(&line, "xalloc: ");
+    begin_line(&line, buffer);
     if (call != NULL) {
         xa_text_put_string(&line, call);
         xa_text_put_char(&line, '(');
@@ -50,9 +65,27 @@ xa_message_pointer(const char *call, const void *pointer, const char *what)
         xa_text_put_string(&line, "): ");
     }
     xa_text_put_string(&line, what);
-    size_t length = xa_text_length(&line);
-    buffer[length] = '\n';
-    xa_message_write(buffer, length + 1);
+    end_line(&line, buffer);
+}
+
+void
+xa_message_stack(const char *heading, const uintptr_t *frames, unsigned count)
+{
+    char buffer[LINE_BYTES];
+    struct xa_text line;
+    begin_line(&line, buffer);
+    xa_text_put_string(&line, "  ");
+    xa_text_put_string(&line, heading);
+    xa_text_put_string(&line, count == 0 ? ": not known" : ":");
+    end_line(&line, buffer);
+    for (unsigned i = 0; i < count; i++) {
+        begin_line(&line, buffer);
+        xa_text_put_string(&line, "    ");
+        xa_text_put_hex(&line, frames[i]);
+        xa_text_put_char(&line, ' ');
+        xa_call_stack_put_place(frames[i], &line);
+        end_line(&line, buffer);
+    }
 }
 
 void

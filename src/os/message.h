@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/annotate.h"
 
@@ -27,6 +28,9 @@ void xa_message_write(const char *text, size_t bytes);
 
 /* "xalloc: call(0x…): what"; `call` may be NULL for messages without a pointer. */
 XA_COLD void xa_message_pointer(const char *call, const void *pointer, const char *what);
+
+/* A heading, then a line for each return address: where a stack was. */
+XA_COLD void xa_message_stack(const char *heading, const uintptr_t *frames, unsigned count);
 
 /* A check of our own failed: say so and end the process. */
 XA_NORETURN XA_COLD void xa_message_assert(const char *expression, const char *file, int line);

@@ -39,6 +39,12 @@ XA_MUST_USE enum xa_os_result xa_os_map(uintptr_t address, size_t bytes);
 /* Map zeroed private memory wherever the host likes; 0 if it fails. */
 XA_MUST_USE uintptr_t xa_os_map_anywhere(size_t bytes);
 
+/*
+ * The same, but far from what the host and the program place, with unmapped pages on both sides,
+ * where addresses are plenty; else wherever the host likes.  Callers take turns.
+ */
+XA_MUST_USE uintptr_t xa_os_map_apart(size_t bytes);
+
 /* Find an address range that is free now and costs nothing to keep; 0 if there is none. */
 XA_MUST_USE uintptr_t xa_os_find_free_range(size_t bytes);
 
@@ -59,6 +65,15 @@ bool xa_os_purge(uintptr_t address, size_t bytes);
  * were or as zeros, and count as resident.  False if the host cannot; nothing has changed then.
  */
 bool xa_os_purge_lazily(uintptr_t address, size_t bytes);
+
+/*
+ * Make pages inaccessible, and their contents gone; and accessible again, reading as zeros.
+ * By marks in the page table, which no mapping is split for and which Linux has since 6.13,
+ * or by the protection of mappings.  False if the host could not.
+ */
+enum xa_os_guard { XA_OS_GUARD_BY_MARK, XA_OS_GUARD_BY_PROTECTION };
+XA_MUST_USE bool xa_os_guard(uintptr_t address, size_t bytes, enum xa_os_guard by);
+XA_MUST_USE bool xa_os_unguard(uintptr_t address, size_t bytes, enum xa_os_guard by);
 
 /* Let the range have huge pages, or keep them away.  False if the host has none. */
 enum xa_os_huge_pages { XA_OS_HUGE_PAGES_AVOIDED, XA_OS_HUGE_PAGES_WANTED };

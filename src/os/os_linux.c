@@ -39,6 +39,10 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
 #ifdef SYS_mmap2
 enum { MAP_CALL = SYS_mmap2 };
 #else
@@ -127,6 +131,29 @@ xa_os_map_anywhere(size_t bytes)
     return is_error(result) ? 0 : (uintptr_t)result;
 }
 
+/*
+ * Between the heap's window, which ends at 78 TiB (page/window.c), and programs, which begin at
+ * 85 TiB; at random once, and then upwards.  Where that is no address, or taken, nothing is lost.
+ */
+uintptr_t
+xa_os_map_apart(size_t bytes)
+{
+    enum { GAP_BYTES = 1024 * 1024 };
+    static uintptr_t next;
+    const uint64_t first = UINT64_C(79) << 40, span = UINT64_C(5) << 40;
+    if (sizeof(uintptr_t) != 8 || XA_THREAD_SANITIZER)
+        return xa_os_map_anywhere(bytes);
+    if (next == 0) {
+        uint64_t state = xa_os_facts.seed ^ first;
+        next = (uintptr_t)(first + xa_random_next(&state) % span) & -(uintptr_t)GAP_BYTES;
+    }
+    uintptr_t start = next;
+    if (xa_os_map(start, bytes) != XA_OS_DONE)
+        return xa_os_map_anywhere(bytes);
+    next = xa_bits_align_up(start + bytes, GAP_BYTES) + GAP_BYTES;
+    return start;
+}
+
 uintptr_t
 xa_os_find_free_range(size_t bytes)
 {
@@ -160,6 +187,34 @@ bool
 xa_os_purge_lazily(uintptr_t address, size_t bytes)
 {
     return !is_error(call(SYS_madvise, (long)address, (long)bytes, MADV_FREE, 0, 0, 0));
+}
+
+static bool
+advise(uintptr_t address, size_t bytes, int advice)
+{
+    return !is_error(call(SYS_madvise, (long)address, (long)bytes, advice, 0, 0, 0));
+}
+
+static bool
+protect(uintptr_t address, size_t bytes, int protection)
+{
+    return !is_error(call(SYS_mprotect, (long)address, (long)bytes, protection, 0, 0, 0));
+}
+
+bool
+xa_os_guard(uintptr_t address, size_t bytes, enum xa_os_guard by)
+{
+    if (by == XA_OS_GUARD_BY_MARK)
+        return advise(address, bytes, MADV_GUARD_INSTALL);
+    return advise(address, bytes, MADV_DONTNEED) && protect(address, bytes, PROT_NONE);
+}
+
+bool
+xa_os_unguard(uintptr_t address, size_t bytes, enum xa_os_guard by)
+{
+    if (by == XA_OS_GUARD_BY_MARK)
+        return advise(address, bytes, MADV_GUARD_REMOVE);
+    return protect(address, bytes, PROT_READ | PROT_WRITE);
 }
 
 bool

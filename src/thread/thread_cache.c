@@ -26,6 +26,7 @@
 
 #include <string.h>
 
+#include "arena/misuse.h"
 #include "base/assert.h"
 #include "page/page_purge.h"
 #include "thread/large_stock.h"
@@ -388,6 +389,28 @@ xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
     return magazine != NULL ? use(state, size_class, magazine) : fill(state, size_class);
 }
 
+/*
+ * Errors of the program that the fast path cannot see, found before the objects go round again:
+ * in the first magazine of each class that is full, with the slabs' help, as small programs have
+ * few more; and in one of the many after it.  A thread's state is the next thread's: so the first
+ * is first for many of them.
+ */
+static void
+look_for_misuse(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *full)
+{
+    uint64_t *word = &state->looked_at[size_class / 64], bit = UINT64_C(1) << size_class % 64;
+    unsigned count = atomic_load_explicit(&full->count, memory_order_relaxed);
+    xa_slot *objects = xa_magazine_end(full) - count;
+    bool is_first = (*word & bit) == 0;
+    /* The count of misses begins again at 256. */
+    if (!is_first && state->misses != 0)
+        return;
+    *word |= bit;
+    xa_misuse_check_distinct(objects, count);
+    for (unsigned i = 0; is_first && i < count; i++)
+        xa_arena_check(size_class, objects[i]);
+}
+
 /* Where the full magazine goes: it is the spare now, and the spare before it the depot's. */
 static void
 put_aside(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *full)
@@ -420,6 +443,7 @@ xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, voi
         return;
     struct xa_magazine *full = detach(state, size_class), *empty = NULL;
     if (full != NULL) {
+        look_for_misuse(state, size_class, full);
         put_aside(state, size_class, full);
         grow(state, size_class);
     } else if (state->steps[size_class] + 1U < first_step(size_class)) {
@@ -449,10 +473,13 @@ hand_over(struct xa_thread_state *state, unsigned size_class, struct xa_magazine
 {
     if (magazine == NULL)
         return;
-    if (atomic_load_explicit(&magazine->count, memory_order_relaxed) == 0)
+    unsigned count = atomic_load_explicit(&magazine->count, memory_order_relaxed);
+    if (count == 0) {
         put_empty(state, magazine);
-    else
-        xa_arena_put_magazine(state->arena, size_class, magazine);
+        return;
+    }
+    xa_misuse_check_distinct(xa_magazine_end(magazine) - count, count);
+    xa_arena_put_magazine(state->arena, size_class, magazine);
 }
 
 void

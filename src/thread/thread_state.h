@@ -45,7 +45,9 @@ struct xa_thread_state {
     uint8_t class_of[XA_TINY_STEPS]; /* [c] copy of xa_size_class_tiny, at hand */
     _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
     _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] by exchange only */
-    uint8_t steps[XA_CLASS_CODES];                 /* [t] how far the cache has grown; on misses */
+    uint8_t steps[XA_CLASS_CODES]; /* [t] how far the cache has grown; on misses */
+    uint64_t
+        looked_at[(XA_CLASS_CODES + 63) / 64];     /* [t] a one for each class checked for misuse */
     struct xa_magazine *empties;                   /* [t] magazines without objects */
     uint8_t empty_count;                           /* [t] */
     uint8_t exit_round;                            /* [t] destructor calls so far */

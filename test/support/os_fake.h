@@ -36,6 +36,7 @@ enum xa_os_fake_call {
     XA_OS_FAKE_UNMAP,
     XA_OS_FAKE_PURGE,
     XA_OS_FAKE_PURGE_LAZILY,
+    XA_OS_FAKE_GUARD,
     XA_OS_FAKE_ADVISE_HUGE_PAGES,
     XA_OS_FAKE_MOVE,
     XA_OS_FAKE_WIPE_ON_FORK,
@@ -59,6 +60,8 @@ void xa_os_fake_set_affinity(unsigned processors);
 
 /* Where the library's file is mapped, of which half is there; of 0 bytes, as at first: nowhere. */
 void xa_os_fake_set_library(uintptr_t start, size_t bytes);
+/* The host has no marks for guard pages. */
+void xa_os_fake_forbid_guard_marks(void);
 
 /* What threads' masks of blocked signals are outside handlers. */
 void xa_os_fake_set_signal_mask(uint64_t signal_mask);
@@ -130,9 +133,12 @@ void xa_os_fake_clear_errors(void);
 
 /*
  * Fail the test unless function(argument), run in a child, calls xa_os_abort() having
- * written exactly `errors` to standard error.
+ * written exactly `errors` to standard error; a '*' there stands for any text.
  */
 void xa_os_fake_assert_fatal(void (*function)(void *), void *argument, const char *errors);
+
+/* The same of what has been written so far. */
+void xa_os_fake_assert_errors(const char *errors);
 
 /* A cmocka test that runs the function at *state, in a child. */
 void xa_os_fake_run_fresh(void **state);

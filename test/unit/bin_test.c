@@ -185,7 +185,8 @@ freeing_the_inside_of_an_object_is_fatal(void **state)
     for (unsigned offset = 1; offset < 1024; offset += 341) {
         char *inside = (char *)objects[1] + offset;
         snprintf(expected, sizeof expected,
-            "xalloc: free(0x%zx): inside an object. Free the pointer that malloc returned.\n",
+            "xalloc: free(0x%zx): inside an object of 1024 bytes at 0x*, "
+            "live or in a cache. Free the pointer that malloc returned.\n",
             (size_t)inside);
         xa_os_fake_assert_fatal(free_one, inside, expected);
     }
@@ -205,7 +206,7 @@ freeing_a_free_slot_is_fatal(void **state)
     void *const wrong[] = {objects[1], never};
     for (unsigned i = 0; i < 2; i++) {
         snprintf(expected, sizeof expected,
-            "xalloc: free(0x%zx): already free, found when it reached its slab. "
+            "xalloc: free(0x%zx): already free, found when it reached its slab, an object of * bytes*. "
             "Look for a second free of the same pointer.\n",
             (size_t)wrong[i]);
         xa_os_fake_assert_fatal(free_one, wrong[i], expected);
@@ -233,7 +234,7 @@ freeing_into_a_slab_that_is_gone_is_fatal(void **state)
         assert_int_equal(xa_slab_return(&view, &object, 1, &verdict), 1);
         xa_slab_finish(granule);
         snprintf(expected, sizeof expected,
-            "xalloc: free(0x%zx): already free, found when it reached its slab. "
+            "xalloc: free(0x%zx): already free, found when it reached its slab, an object of * bytes*. "
             "Look for a second free of the same pointer.\n",
             (size_t)object);
         xa_os_fake_assert_fatal(free_one, object, expected);

@@ -81,6 +81,16 @@ a_fatal_line_ends_the_process(void **state)
     xa_os_fake_assert_fatal(be_fatal_without_a_call, NULL, "xalloc: out of memory.\n");
 }
 
+static void
+a_stack_is_a_heading_and_a_line_for_each_place(void **state)
+{
+    const uintptr_t frames[] = {
+        0x10, (uintptr_t)&text_is_written_as_it_is};
+    (void)state;
+    xa_message_stack("freed", frames, 2);
+    xa_os_fake_assert_errors("xalloc:   freed:\nxalloc:     0x10 \nxalloc:     0x*\n");
+}
+
 int
 main(void)
 {
@@ -90,6 +100,7 @@ main(void)
         cmocka_unit_test_setup(an_overlong_line_is_cut_off_and_still_a_line, begin),
         cmocka_unit_test_setup(text_is_written_as_it_is, begin),
         cmocka_unit_test_setup(a_fatal_line_ends_the_process, begin),
+        cmocka_unit_test_setup(a_stack_is_a_heading_and_a_line_for_each_place, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -726,6 +726,63 @@ a_limit_of_address_space_is_no_memory(void **state)
     errno = ODD_ERRNO;
 }
 
+static bool
+is_mapped(uintptr_t address)
+{
+    return mincore((void *)address, page, (unsigned char[1]){0}) == 0;
+}
+
+static void
+memory_apart_has_no_neighbours(void **state)
+{
+    uintptr_t before = 0;
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        uintptr_t address = xa_os_map_apart(PAGES * page);
+        assert_int_not_equal(address, 0);
+        *(volatile char *)address = 1;
+        /* Where addresses are few it is memory from anywhere. */
+        if (address >> 40 < 79 || address >> 40 >= 85)
+            continue;
+        assert_true(i == 0 || address > before);
+        assert_false(is_mapped(address - page));
+        assert_false(is_mapped(address + PAGES * page));
+        before = address;
+    }
+    errno = ODD_ERRNO;
+}
+
+static int
+touch(void *address)
+{
+    *(volatile char *)address = 1;
+    return 0;
+}
+
+static void
+guarded_pages_cannot_be_touched(void **state)
+{
+    (void)state;
+    for (int by = XA_OS_GUARD_BY_MARK; by <= XA_OS_GUARD_BY_PROTECTION; by++) {
+        uintptr_t address = xa_os_map_anywhere(3 * page);
+        char *middle = (char *)address + page;
+        middle[0] = 'x';
+        if (!xa_os_guard((uintptr_t)middle, page, (enum xa_os_guard)by)) {
+            assert_int_equal(by, XA_OS_GUARD_BY_MARK);
+            print_message("this kernel has no marks for guard pages\n");
+            continue;
+        }
+        xa_child_call(&result, SECONDS, touch, middle);
+        assert_int_equal(result.signal, SIGSEGV);
+        middle[-1] = middle[page] = 'x';
+        assert_true(xa_os_unguard((uintptr_t)middle, page, (enum xa_os_guard)by));
+        assert_int_equal(middle[0], 0);
+        middle[0] = 'y';
+        assert_true(xa_os_unmap(address, 3 * page));
+    }
+    errno = ODD_ERRNO;
+}
+
 int
 main(void)
 {
@@ -734,6 +791,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_thread_that_is_alone_is_the_main_one, begin, end),
         cmocka_unit_test_setup_teardown(the_facts_are_those_of_the_host, begin, end),
         cmocka_unit_test_setup_teardown(memory_is_mapped_exactly_there_and_zero, begin, end),
+        cmocka_unit_test_setup_teardown(memory_apart_has_no_neighbours, begin, end),
+        cmocka_unit_test_setup_teardown(guarded_pages_cannot_be_touched, begin, end),
         cmocka_unit_test_setup_teardown(
             beyond_the_address_space_is_taken_or_out_of_memory, begin, end),
         cmocka_unit_test_setup_teardown(memory_anywhere_is_zero_and_can_be_cut, begin, end),

@@ -25,14 +25,19 @@ const char *xalloc_conf = "background_thread:false";
 
 enum { MIB = 1 << 20 };
 
-#define INSIDE "inside an object. Free the pointer that malloc returned."
-#define ALREADY_FREE "already free. Look for a second free of the same pointer."
-#define FOUND_LATE                                   \
-    "already free, found when it reached its slab. " \
+#define INSIDE "inside an object of * bytes*. Free the pointer that malloc returned."
+#define ALREADY_FREE \
+    "already free, an object of * bytes*. Look for a second free of the same pointer."
+#define FOUND_LATE                                                          \
+    "already free, found when it reached its slab, an object of * bytes*. " \
     "Look for a second free of the same pointer."
-#define FOREIGN                                             \
-    "not from xalloc, left alone (further ones silently). " \
-    "Look for memory that another allocator or the stack gave out."
+#define FOREIGN                                                       \
+    "not from xalloc, left alone (further ones silently). "           \
+    "Look for memory that another allocator or the stack gave out.\n" \
+    "xalloc:   called:*"
+#define GONE                                                                        \
+    "in xalloc's range, but nothing is there, left alone (further ones silently). " \
+    "Look for a second free of a large object.\nxalloc:   called:*"
 #define FOREIGN_FATAL \
     "not from xalloc. Look for memory that another allocator or the stack gave out."
 
@@ -97,7 +102,7 @@ the_first_call_may_be_a_wrong_free(void **state)
     static char foreign[64];
     (void)state;
     xa_fast_free(foreign);
-    assert_string_equal(xa_os_fake_errors(), line_of("free", foreign, FOREIGN));
+    xa_os_fake_assert_errors(line_of("free", foreign, FOREIGN));
 }
 
 static void
@@ -107,7 +112,7 @@ foreign_pointers_are_reported_once_and_left_alone(void **state)
     (void)state;
     (void)take(100);
     xa_fast_free(on_the_stack);
-    assert_string_equal(xa_os_fake_errors(), line_of("free", on_the_stack, FOREIGN));
+    xa_os_fake_assert_errors(line_of("free", on_the_stack, FOREIGN));
     xa_os_fake_clear_errors();
     xa_fast_free((void *)16);
     xa_fast_free((void *)UINTPTR_MAX);
@@ -124,7 +129,7 @@ the_call_that_met_a_foreign_pointer_is_named(void **state)
     static char foreign[64];
     (void)state;
     assert_int_equal(xa_release_usable_bytes(foreign, "malloc_usable_size"), 0);
-    assert_string_equal(xa_os_fake_errors(), line_of("malloc_usable_size", foreign, FOREIGN));
+    xa_os_fake_assert_errors(line_of("malloc_usable_size", foreign, FOREIGN));
 }
 
 static void
@@ -209,7 +214,8 @@ a_small_object_freed_twice_is_found_when_the_cache_is_emptied(void **state)
         (void)take(size);
         xa_fast_free(object);
         xa_fast_free(other);
-        expect_fatal(free_and_flush, object, FOUND_LATE);
+        /* In the cache, if it is there twice, or in its slab. */
+        expect_fatal(free_and_flush, object, "already free*");
     }
 }
 
@@ -337,7 +343,7 @@ a_huge_object_freed_twice_is_found_while_its_mapping_is_kept(void **state)
     /* Without its mapping nobody knows that it was ours. */
     (void)xa_huge_purge(XA_HUGE_ALL);
     xa_fast_free(object);
-    assert_string_equal(xa_os_fake_errors(), line_of("free", object, FOREIGN));
+    xa_os_fake_assert_errors(line_of("free", object, GONE));
 }
 
 static void
@@ -352,7 +358,7 @@ free_and_unmapped_granules_are_told_apart(void **state)
     assert_true(end < start + XA_CHUNK_BYTES);
     expect_fatal(free_it, (void *)(end - 16), ALREADY_FREE);
     xa_fast_free((void *)end);
-    assert_string_equal(xa_os_fake_errors(), line_of("free", (void *)end, FOREIGN));
+    xa_os_fake_assert_errors(line_of("free", (void *)end, GONE));
 }
 
 static void
@@ -375,8 +381,65 @@ sized_frees_do_not_trust_the_size(void **state)
 {
     (void)state;
     void *object = take(100);
-    xa_fast_free_sized(object, 5000);
+    xa_fast_free_sized(object, 5000, 1);
     assert_ptr_equal(take(100), object);
+}
+
+/* The calls are the slow path's: what a cache takes is not looked at. */
+static void
+possible_sizes_are_not_reported(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 3 * (size_t)MIB; size = size * 5 / 4 + 1) {
+        void *object = take(size);
+        xa_release_sized_beyond(object, size, 1);
+        /* What realloc leaves where it is. */
+        object = take(size);
+        size_t usable = xa_release_usable_bytes(object, "test");
+        xa_release_sized_beyond(object, (usable + 1) / 2, 1);
+        xa_release_sized_beyond(xa_allocate_aligned(256, size), size, 256);
+    }
+    xa_release_sized_beyond(NULL, 5, 1);
+    xa_release_sized_beyond(take(1), 0, 1);
+    xa_release_sized_beyond(take(100), 100, 3);
+    assert_string_equal(xa_os_fake_errors(), "");
+}
+
+static void
+impossible_sizes_are_reported_once(void **state)
+{
+    char expected[300];
+    (void)state;
+    void *object = take(100);
+    xa_release_sized_beyond(object, 5000, 1);
+    snprintf(expected, sizeof expected,
+        "xalloc: free_sized(0x%zx): called with size 5000 for an object of 112 bytes, freed all the "
+        "same (further ones silently). Pass the size that was allocated.\nxalloc:   called:*",
+        (size_t)object);
+    xa_os_fake_assert_errors(expected);
+    xa_os_fake_clear_errors();
+    xa_release_sized_beyond(take(1000), 16, 1);
+    assert_string_equal(xa_os_fake_errors(), "");
+}
+
+static void
+free_with_a_wrong_size(void *pointer)
+{
+    xa_release_sized_beyond(pointer, 16, 1);
+}
+
+static void
+impossible_sizes_can_be_fatal(void **state)
+{
+    char expected[300];
+    (void)state;
+    configure("abort:true");
+    void *object = take(1000);
+    snprintf(expected, sizeof expected,
+        "xalloc: free_sized(0x%zx): called with size 16 for an object of 1024 bytes. "
+        "Pass the size that was allocated.\n",
+        (size_t)object);
+    xa_os_fake_assert_fatal(free_with_a_wrong_size, object, expected);
 }
 
 static void
@@ -439,6 +502,9 @@ main(void)
         XA_OS_FAKE_FRESH(free_and_unmapped_granules_are_told_apart),
         XA_OS_FAKE_FRESH(usable_bytes_are_what_may_be_written),
         XA_OS_FAKE_FRESH(sized_frees_do_not_trust_the_size),
+        XA_OS_FAKE_FRESH(possible_sizes_are_not_reported),
+        XA_OS_FAKE_FRESH(impossible_sizes_are_reported_once),
+        XA_OS_FAKE_FRESH(impossible_sizes_can_be_fatal),
         XA_OS_FAKE_FRESH(a_signal_handler_in_the_middle_of_a_call_loses_what_it_frees),
         XA_OS_FAKE_FRESH(freed_objects_can_be_filled_with_junk),
     };

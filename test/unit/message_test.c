@@ -84,8 +84,7 @@ a_fatal_line_ends_the_process(void **state)
 static void
 a_stack_is_a_heading_and_a_line_for_each_place(void **state)
 {
-    const uintptr_t frames[] = {
-        0x10, (uintptr_t)&text_is_written_as_it_is};
+    const uintptr_t frames[] = {0x10, (uintptr_t)&text_is_written_as_it_is};
     (void)state;
     xa_message_stack("freed", frames, 2);
     xa_os_fake_assert_errors("xalloc:   freed:\nxalloc:     0x10 \nxalloc:     0x*\n");

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <linux/un.h>
 #include <poll.h>
@@ -27,8 +26,12 @@
 #include "base/text.h"
 #include "os/os.h"
 
+/* Newer than the headers of some systems that have it. */
 #ifndef SYS_close_range
 #define SYS_close_range 436
+#endif
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1U << 1)
 #endif
 
 enum {

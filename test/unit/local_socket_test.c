@@ -9,14 +9,22 @@
 
 #include "support/os_fake.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 
 enum { WAIT_MS = 20000, SHORT_MS = 20, FIRST_FREE = 3, LAST_FREE = 64, OTHER_USER = 12345 };
 
@@ -97,6 +105,45 @@ the_program_s_descriptors_stay_as_they_are(void **state)
     assert_true(is_open(ends[0]) && is_open(ends[1]));
     close(ends[1]);
     assert_int_equal(read(ends[0], &byte, 1), 0);
+}
+
+/* A kernel before 5.9, or a filter that lets neither call pass.  False if there are no filters. */
+static bool
+forbid(long one, long other)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)one, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)other, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void
+an_older_kernel_will_do(void **state)
+{
+    if (!forbid(SYS_close_range, SYS_close_range)) {
+        print_message("skipped: the kernel refuses a seccomp filter\n");
+        return;
+    }
+    xa_os_fake_set_file("/proc/thread-self/status", "Name:\tsh\nFDSize:\t256\nGroups:\t0\n");
+    the_program_s_descriptors_stay_as_they_are(state);
+}
+
+static void
+without_a_table_nothing_is_touched(void **state)
+{
+    (void)state;
+    if (!forbid(SYS_close_range, SYS_unshare)) {
+        print_message("skipped: the kernel refuses a seccomp filter\n");
+        return;
+    }
+    assert_false(xa_local_socket_own_table());
+    assert_true(is_open(STDOUT_FILENO) && is_open(STDERR_FILENO));
 }
 
 static void
@@ -197,6 +244,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         XA_OS_FAKE_FRESH(the_program_s_descriptors_stay_as_they_are),
+        XA_OS_FAKE_FRESH(an_older_kernel_will_do),
+        XA_OS_FAKE_FRESH(without_a_table_nothing_is_touched),
         XA_OS_FAKE_FRESH(a_peer_is_known_heard_and_answered),
         XA_OS_FAKE_FRESH(who_takes_nothing_is_given_up),
         XA_OS_FAKE_FRESH(a_name_that_is_too_long_is_refused),

@@ -15,6 +15,7 @@
 #include "check/check.h"
 #include "config/options.h"
 #include "control/outlet.h"
+#include "control/service.h"
 #include "os/os.h"
 
 const char xa_init_is_linked = 1;
@@ -37,13 +38,28 @@ note_allocated(size_t bytes)
 }
 
 static void
-install_signal(void)
+at_control_signal(int number)
 {
-    if (xa_options.stats_signal == 0)
-        return;
-    struct sigaction action = {.sa_handler = at_signal, .sa_flags = SA_RESTART};
+    (void)number;
+    int saved = errno;
+    xa_service_open();
+    errno = saved;
+}
+
+static void
+install_signal(int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    (void)sigaction(xa_options.stats_signal, &action, NULL);
+    (void)sigaction(number, &action, NULL);
+}
+
+static XA_COLD XA_NOINLINE void
+start_service(void)
+{
+    xa_service_start(xa_options.ctl_socket ? XA_SERVICE_AT_ONCE : XA_SERVICE_ON_DEMAND);
+    if (xa_options.ctl_signal != 0 && xa_service_state() != XA_SERVICE_ABSENT)
+        install_signal(xa_options.ctl_signal, at_control_signal);
 }
 
 __attribute__((constructor)) static void
@@ -51,7 +67,10 @@ at_load(void)
 {
     int saved = errno;
     xa_start_read_environment();
-    install_signal();
+    if (xa_options.stats_signal != 0)
+        install_signal(xa_options.stats_signal, at_signal);
+    if (xa_options.ctl_socket || xa_options.ctl_signal != 0)
+        start_service();
     if (xa_options.stats_interval != SIZE_MAX)
         atomic_store_explicit(&xa_allocate_note, note_allocated, memory_order_relaxed);
     if (xa_options.stats_print && xa_options.stats_file[0] == '\0')

@@ -58,7 +58,8 @@ def check_figures(when):
         number(figures, name) for name in
         ("used_memory", "allocator_allocated", "allocator_active", "allocator_resident"))
     now = rss()
-    check(when + ", allocated is what is used", used <= allocated <= used + 4 * MIB, used, allocated)
+    check(when + ", allocated is what is used", used <= allocated <= used + 4 * MIB, used,
+          allocated)
     check(when + ", active holds allocated", allocated <= active, allocated, active)
     check(when + ", resident holds active", active <= resident, active, resident)
     check(when + ", RSS holds resident", resident <= now + MIB, resident, now)

@@ -109,14 +109,16 @@ put_sizes(struct xa_emitter *e)
 static void
 put_totals(struct xa_emitter *e, const struct xa_statistics *s, unsigned parts)
 {
+    /* As for the controls: whole pages of slabs that were given back are no longer active. */
+    size_t retained = s->retained + s->slab_purged;
     xa_emitter_open(e, "stats");
     xa_emitter_number(e, "allocated", s->allocated);
-    xa_emitter_number(e, "active", s->active);
+    xa_emitter_number(e, "active", subtract(s->active, s->slab_purged));
     xa_emitter_number(e, "metadata", s->metadata);
     if ((parts & XA_REPORT_RESIDENT) != 0)
         xa_emitter_number(e, "resident", s->resident);
-    xa_emitter_number(e, "mapped", subtract(s->mapped, s->retained));
-    xa_emitter_number(e, "retained", s->retained);
+    xa_emitter_number(e, "mapped", subtract(s->mapped, retained));
+    xa_emitter_number(e, "retained", retained);
     xa_emitter_open(e, "background_thread");
     xa_emitter_number(e, "num_threads", xa_background_is_there());
     xa_emitter_close(e);

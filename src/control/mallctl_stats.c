@@ -9,10 +9,14 @@
  *   pactive pages                     = stats.active
  *   resident                          = active + dirty + muzzy + metadata, at most
  *   mapped                            = the same: what is retained is not in it
+ *
+ * Pages of slabs that were given back are known in all only: for the process, and for index 4096,
+ * they are retained; in their own arena's figures they are active.
  */
 #include <errno.h>
 
 #include "alloc/resize.h"
+#include "arena/slab.h"
 #include "control/controls_arena.h"
 #include "control/mallctl.h"
 #include "control/snapshot.h"
@@ -152,7 +156,8 @@ active_now(void)
         if (arena != NULL)
             sum += xa_page_heap_counter(&arena->heap.counters.active_bytes);
     }
-    return sum;
+    size_t purged = atomic_load_explicit(&xa_slab_purged_bytes, memory_order_relaxed);
+    return sum > purged ? sum - purged : 0;
 }
 
 static int

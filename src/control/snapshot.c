@@ -189,6 +189,17 @@ add_arena(struct xa_snapshot_arena *sum, const struct xa_snapshot_arena *more)
     sum->small += more->small;
 }
 
+/*
+ * Whole pages of slabs in use that were given back: mapped, but neither active nor resident, or
+ * Redis would find more resident than the process has.  No arena knows which of them are its own,
+ * so that this is of the sum alone.
+ */
+static void
+take_off_purged(struct xa_snapshot_arena *all, size_t purged_bytes)
+{
+    all->active -= purged_bytes < all->active ? purged_bytes : all->active;
+}
+
 static void
 fill_private(struct xa_snapshot_arena *arena, const struct xa_private_statistics *from)
 {
@@ -291,6 +302,7 @@ xa_snapshot_refresh(void)
     for (struct xa_snapshot_arena *arena = arenas; arena != NULL; arena = arena->next)
         if (arena->exists)
             add_arena(&snapshot->all, arena);
+    take_off_purged(&snapshot->all, snapshot->statistics.slab_purged);
     snapshot->epoch++;
     is_whole = true;
     return true;

@@ -219,6 +219,34 @@ time_and_purges_are_counted(void **state)
     xa_fast_free(other);
 }
 
+/* In a process, pages of slabs in use that were given back are retained, and not active. */
+static void
+purged_slabs_are_not_active(void **state)
+{
+    (void)state;
+    enum { COUNT = 4000, KEPT_OF = 40 };
+    static void *held[COUNT];
+    for (unsigned i = 0; i < COUNT; i++)
+        held[i] = memset(xa_fast_malloc(512), 1, 512);
+    for (unsigned i = 0; i < COUNT; i++)
+        if (i % KEPT_OF != 0)
+            xa_fast_free(held[i]);
+    xa_controls_refresh();
+    uint64_t active = xa_controls_read("stats.active");
+    uint64_t retained = xa_controls_read("stats.retained");
+    assert_int_equal(xa_controls_read("xalloc.stats.slab_purged"), 0);
+    assert_int_equal(xa_controls_do("xalloc.trim"), 0);
+    xa_controls_refresh();
+    uint64_t purged = xa_controls_read("xalloc.stats.slab_purged");
+    uint64_t in_arenas = sum_of_arenas("stats.arenas.%u.pactive") * xa_os_facts.page_bytes;
+    assert_true(purged >= MIB);
+    assert_true(xa_controls_read("stats.active") <= active - purged);
+    assert_int_equal(xa_controls_read("stats.active"), in_arenas - purged);
+    assert_int_equal(xa_controls_read("approximate_stats.active"), in_arenas - purged);
+    assert_true(xa_controls_read("stats.retained") >= retained + purged);
+    assert_true(xa_controls_read("stats.active") >= xa_controls_read("stats.allocated"));
+}
+
 int
 main(void)
 {
@@ -228,6 +256,7 @@ main(void)
         XA_OS_FAKE_FRESH(figures_change_with_the_epoch_only),
         XA_OS_FAKE_FRESH(arenas_that_are_not_there_have_no_figures),
         XA_OS_FAKE_FRESH(time_and_purges_are_counted),
+        XA_OS_FAKE_FRESH(purged_slabs_are_not_active),
     };
     seed = xa_seed_choose(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,11 @@
 #   prove_loaded  the same for a program with a malloc of its own: it loads the library
 #   prove_pid looks for the library in the map of a running process
 #
+# A program that is linked to another allocator, as Debian's redis is to libjemalloc.so.2, is
+# given the library in both ways that users have: a test that sets takes_place_of to the name of
+# that allocator's file gets a third session, where nothing is preloaded and that name leads to
+# the library.
+#
 # What servers write goes to *.log files, so that error reports of the library are found there.
 # Exit status, as `run` reads it: 0 passed, 1 failed, 77 skipped; the reason is in a file `reason`.
 
@@ -26,8 +31,13 @@ set -euo pipefail
 programs_source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # What `under` puts before a command; empty in the plain session.
 preload=()
-# The name of the session that runs: plain or preloaded.
+# The name of the session that runs: plain, preloaded or linked.
 session_name=none
+# The name that the loader knows the library by in this session.
+loader_name=$XA_PROGRAMS_LIBRARY
+# The file that the program is linked to and that a test wants replaced too, such as
+# libjemalloc.so.2; or nothing.
+takes_place_of=""
 server_pid=0
 server_pids=()
 # A test whose program brings its own malloc sets this to the reason; the library is then
@@ -112,9 +122,9 @@ digest()
 # to the session itself.
 prove()
 {
-    [[ $session_name == preloaded ]] || return 0
+    [[ $session_name != plain ]] || return 0
     trace_loader bindings "$@"
-    if awk -v from="to $XA_PROGRAMS_LIBRARY [0]: normal symbol \`" \
+    if awk -v from="to $loader_name [0]: normal symbol \`" \
         'index($0, from) && /`(malloc|calloc|realloc|_Znwm)'"'"'/ { found = 1 }
          END { exit !found }' "$XA_PROGRAMS_FOLDER"/proof/trace.*; then
         echo "malloc is the library's in: $*" >>"$XA_PROGRAMS_FOLDER/proof/seen"
@@ -123,9 +133,9 @@ prove()
 
 prove_loaded()
 {
-    [[ $session_name == preloaded ]] || return 0
+    [[ $session_name != plain ]] || return 0
     trace_loader libs "$@"
-    if grep -qF "calling init: $XA_PROGRAMS_LIBRARY" "$XA_PROGRAMS_FOLDER"/proof/trace.*; then
+    if grep -qF "calling init: $loader_name" "$XA_PROGRAMS_FOLDER"/proof/trace.*; then
         echo "the library is initialised in: $*" >>"$XA_PROGRAMS_FOLDER/proof/seen"
     fi
 }
@@ -146,7 +156,8 @@ trace_loader()
 
 prove_pid()
 {
-    [[ $session_name == preloaded ]] || return 0
+    [[ $session_name != plain ]] || return 0
+    # The map names the file itself, whatever name led to it.
     if grep -qF "$XA_PROGRAMS_LIBRARY" "/proc/$1/maps"; then
         echo "map of process $1" >>"$XA_PROGRAMS_FOLDER/proof/seen"
     fi
@@ -194,7 +205,7 @@ compare_outputs()
 {
     cd "$XA_PROGRAMS_FOLDER"
     [[ -s plain.out ]] || fail "the session printed nothing to compare"
-    if ! diff -a -U 1 plain.out preloaded.out >details; then
+    if ! diff -a -U 1 plain.out "$session_name.out" >details; then
         fail "the outputs differ"
     fi
 }
@@ -204,15 +215,16 @@ check_messages()
 {
     cd "$XA_PROGRAMS_FOLDER"
     {
-        printf 'preloaded.out\0preloaded.err\0'
-        find_logs preloaded
+        printf '%s\0' "$session_name.out" "$session_name.err"
+        find_logs "$session_name"
     } | xargs -0 grep -aE '^xalloc: |cannot be preloaded' >details || return 0
     fail "the library reported an error: $(head -n 1 details)"
 }
 
 check_proof()
 {
-    [[ -s $XA_PROGRAMS_FOLDER/proof/seen ]] || fail "nothing shows that the library was in use"
+    [[ -s $XA_PROGRAMS_FOLDER/proof/seen ]] ||
+        fail "nothing shows that the library was in use in the $session_name session"
 }
 
 check_statistics()
@@ -223,6 +235,15 @@ check_statistics()
     /usr/bin/python3 -I "$programs_source/lib/statistics.py" --live "$live" \
         "$XA_PROGRAMS_FOLDER/statistics" >"$XA_PROGRAMS_FOLDER/details" ||
         fail "statistics: $(head -n 1 "$XA_PROGRAMS_FOLDER/details")"
+}
+
+run_session_with_library()
+{
+    rm -f "$XA_PROGRAMS_FOLDER/proof/seen"
+    run_session "$1"
+    compare_outputs
+    check_messages
+    check_proof
 }
 
 run_program()
@@ -236,14 +257,19 @@ run_program()
         (cd "$XA_PROGRAMS_FOLDER/input" && prepare)
     fi
     run_session plain
-    preload=("LD_PRELOAD=$XA_PROGRAMS_LIBRARY")
+    local statistics=()
     if [[ $XA_PROGRAMS_STATISTICS == files ]]; then
         local options="stats_print:true,stats_file:$XA_PROGRAMS_FOLDER/statistics/process"
-        preload+=("XALLOC_CONF=${XA_PROGRAMS_CONF:+$XA_PROGRAMS_CONF,}$options")
+        statistics+=("XALLOC_CONF=${XA_PROGRAMS_CONF:+$XA_PROGRAMS_CONF,}$options")
     fi
-    run_session preloaded
-    compare_outputs
-    check_messages
-    check_proof
+    preload=("LD_PRELOAD=$XA_PROGRAMS_LIBRARY" "${statistics[@]}")
+    run_session_with_library preloaded
+    if [[ -n $takes_place_of ]]; then
+        loader_name=$XA_PROGRAMS_FOLDER/in-place/$takes_place_of
+        mkdir -m 755 "$XA_PROGRAMS_FOLDER/in-place"
+        ln -s "$XA_PROGRAMS_LIBRARY" "$loader_name"
+        preload=("LD_LIBRARY_PATH=$XA_PROGRAMS_FOLDER/in-place" "${statistics[@]}")
+        run_session_with_library linked
+    fi
     check_statistics
 }

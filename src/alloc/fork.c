@@ -40,7 +40,7 @@
 #include "page/window.h"
 #include "thread/thread_cache.h"
 
-void (*xa_fork_more)(void);
+void (*_Atomic xa_fork_more)(void);
 
 void
 xa_fork_in_child(void)
@@ -62,6 +62,7 @@ xa_fork_in_child(void)
         atomic_load_explicit(&self->revocation, memory_order_relaxed) != XA_REVOCATION_NONE)
         xa_thread_cache_restore(self);
     xa_thread_state_reset_in_child();
-    if (xa_fork_more != NULL)
-        xa_fork_more();
+    void (*more)(void) = atomic_load_explicit(&xa_fork_more, memory_order_relaxed);
+    if (more != NULL)
+        more();
 }

@@ -40,6 +40,7 @@ xa_mallctl_lock(void) XA_NO_ANALYSIS
     /* What it has interrupted may hold the lock of metadata, which is wanted here. */
     if (is_inside || xa_lock_is_mine(&xa_snapshot_lock))
         return false;
+    xa_snapshot_begin();
     xa_lock_lock(&xa_snapshot_lock);
     return true;
 }
@@ -270,11 +271,21 @@ call_place(const struct xa_controls_place *place, const struct buffers *buffers)
     return access_row(&call, buffers);
 }
 
+/*
+ * The process may begin here, and so may the thread: before it takes its first lock, so that a
+ * child which is forked meanwhile knows that there was somebody to take one.
+ */
+static void
+begin(void)
+{
+    (void)xa_start_thread();
+}
+
 int
 xa_mallctl(const char *name, void *old, size_t *old_bytes, const void *new, size_t new_bytes)
 {
     struct xa_controls_place place;
-    xa_start_process();
+    begin();
     if (name == NULL || !xa_controls_find(name, &place))
         return ENOENT;
     return call_place(&place, &(struct buffers){old, old_bytes, new, new_bytes});
@@ -284,7 +295,7 @@ int
 xa_mallctl_to_mib(const char *name, size_t *mib, size_t *length)
 {
     struct xa_controls_place place;
-    xa_start_process();
+    begin();
     if (name == NULL || mib == NULL || length == NULL || !xa_controls_find(name, &place) ||
         !are_indices_possible(&place))
         return ENOENT;
@@ -302,7 +313,7 @@ xa_mallctl_by_mib(const size_t *mib, size_t length, void *old, size_t *old_bytes
     size_t new_bytes)
 {
     struct xa_controls_place place;
-    xa_start_process();
+    begin();
     if (mib == NULL || !xa_controls_find_mib(mib, length, &place))
         return ENOENT;
     return call_place(&place, &(struct buffers){old, old_bytes, new, new_bytes});

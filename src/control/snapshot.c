@@ -39,6 +39,16 @@ reset_in_child(void)
         is_whole = false;
 }
 
+void
+xa_snapshot_begin(void)
+{
+    if (atomic_load_explicit(&xa_fork_more, memory_order_relaxed) != NULL)
+        return;
+    atomic_store_explicit(&xa_fork_more, reset_in_child, memory_order_relaxed);
+    /* A child that finds the lock taken must find this, too: not after the lock. */
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 static size_t
 load(const _Atomic size_t *counter)
 {
@@ -273,7 +283,6 @@ make(void)
     if (made == NULL)
         return false;
     made->all.since_ms = xa_os_now_ms();
-    xa_fork_more = reset_in_child;
     snapshot = made;
     return true;
 }

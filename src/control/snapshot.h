@@ -59,6 +59,9 @@ struct xa_snapshot {
 /* Guards the snapshot; nothing that allocates ever waits for it. */
 extern struct xa_lock xa_snapshot_lock;
 
+/* Somebody is about to take the lock: a child that is forked from now on knows of it. */
+void xa_snapshot_begin(void);
+
 /* Take it anew.  False if memory for it ran out. */
 XA_MUST_USE bool xa_snapshot_refresh(void) XA_REQUIRES(xa_snapshot_lock);
 

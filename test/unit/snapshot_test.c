@@ -77,6 +77,17 @@ a_child_of_a_process_that_was_taking_it_takes_it_anew(void **state) XA_NO_ANALYS
 }
 
 static void
+a_child_that_is_cut_from_the_very_first_look_has_a_lock_that_is_free(void **state) XA_NO_ANALYSIS
+{
+    (void)state;
+    assert_non_null(xa_start_thread());
+    assert_true(xa_mallctl_lock());
+    atomic_store(&xa_snapshot_lock.owner, xa_os_thread_id() + OTHER_THREAD);
+    xa_fork_in_child();
+    assert_non_null(get());
+}
+
+static void
 a_child_of_the_holder_goes_on_with_it(void **state) XA_NO_ANALYSIS
 {
     (void)state;
@@ -96,6 +107,7 @@ main(void)
         XA_OS_FAKE_FRESH(the_first_look_takes_it_and_the_next_ones_do_not),
         XA_OS_FAKE_FRESH(an_arena_is_known_by_its_number),
         XA_OS_FAKE_FRESH(a_child_of_a_process_that_was_taking_it_takes_it_anew),
+        XA_OS_FAKE_FRESH(a_child_that_is_cut_from_the_very_first_look_has_a_lock_that_is_free),
         XA_OS_FAKE_FRESH(a_child_of_the_holder_goes_on_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,11 +50,17 @@ put_whole(struct xa_text *text, uintptr_t address, enum xa_misuse misuse)
 {
     size_t granule = xa_page_map_granule_of(address);
     const struct xa_region *region = xa_page_map_region(granule / XA_CHUNK_GRANULES);
-    if (misuse != XA_MISUSE_INSIDE) {
+    bool is_inside = misuse == XA_MISUSE_INSIDE;
+    if (xa_page_map_is_beyond(granule) || (is_inside && region == NULL)) {
+        xa_text_put_string(text, is_inside ? "" : ", ");
+        xa_text_put_string(text, "an object of a private arena");
+        return;
+    }
+    if (!is_inside) {
         xa_text_put_string(text, ", an object of more than 65536 bytes or in pages given back");
         return;
     }
-    if (region != NULL && region->kind == XA_REGION_HUGE) {
+    if (region->kind == XA_REGION_HUGE) {
         const struct xa_huge *huge = (const struct xa_huge *)(const void *)region;
         put_object(text, "an object of ", huge->bytes);
         put_at(text, xa_page_map_address_of((size_t)region->slot * XA_CHUNK_GRANULES), ", live");

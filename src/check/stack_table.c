@@ -103,9 +103,9 @@ xa_stack_table_capture(void)
 void
 xa_stack_table_say(const char *heading, uint32_t number)
 {
-    uintptr_t none = 0;
-    const uintptr_t *words = number == 0 || table.words == NULL ? &none : &table.words[number];
-    xa_message_stack(heading, words + 1, (unsigned)words[0]);
+    bool is_known = number != 0 && table.words != NULL;
+    const uintptr_t *words = is_known ? &table.words[number] : NULL;
+    xa_message_stack(heading, is_known ? words + 1 : NULL, is_known ? (unsigned)words[0] : 0);
 }
 
 void

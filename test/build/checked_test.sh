@@ -35,6 +35,5 @@ run check:light integration/cxx_operators_test
 run check:sample,check_sample:3 integration/cxx_operators_test
 run check:sample,check_sample:3 integration/edge_cases_test
 run check:full,check_sample:2,strict_syscalls:true stress/shadow_stress
-run check:light,check_min:100,check_max:1000 stress/shadow_stress
 run check:light stress/trim_stress
 finish

@@ -321,13 +321,13 @@ misuse_is_told_as_for_other_objects(void **state)
         (void)take(sizes[i], MALLOCX_ARENA((int)arena));
         victim = object + 16;
         (void)snprintf(text, sizeof text,
-            "xalloc: free(%p): inside an object. Free the pointer that malloc returned.\n",
+            "xalloc: free(%p): inside an object* Free the pointer that malloc returned.\n",
             (void *)victim);
         xa_os_fake_assert_fatal(free_victim, NULL, text);
         victim = object;
         xa_fast_free(object);
         (void)snprintf(text, sizeof text,
-            "xalloc: free(%p): already free. Look for a second free of the same pointer.\n",
+            "xalloc: free(%p): already free* Look for a second free of the same pointer.\n",
             (void *)victim);
         xa_os_fake_assert_fatal(free_victim, NULL, text);
     }
@@ -484,7 +484,7 @@ a_second_free_into_a_cache_is_told(void **state)
     victim = take(100, flags);
     xa_extended_release(victim, flags);
     (void)snprintf(text, sizeof text,
-        "xalloc: free(%p): already free. Look for a second free of the same pointer.\n",
+        "xalloc: free(%p): already free* Look for a second free of the same pointer.\n",
         (void *)victim);
     xa_os_fake_assert_fatal(free_into_cache, (void *)(uintptr_t)cache, text);
 }

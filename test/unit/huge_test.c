@@ -85,7 +85,8 @@ any_alignment_can_be_had(void **state)
     (void)state;
     xa_os_fake_skip_unless_64_bits();
     begin(0);
-    for (size_t alignment = 1; alignment <= (sizeof(size_t) == 8 ? xa_words_power(36) : 64 * MIB); alignment *= 2) {
+    for (size_t alignment = 1; alignment <= (sizeof(size_t) == 8 ? xa_words_power(36) : 64 * MIB);
+         alignment *= 2) {
         char *object = xa_huge_take(3 * MIB, alignment, &is_zeroed);
         assert_non_null(object);
         assert_int_equal((uintptr_t)object % alignment, 0);

@@ -11,6 +11,7 @@
 #include <limits.h>
 
 #include "alloc/start.h"
+#include "api/glibc_types.h"
 #include "arena/arena.h"
 #include "arena/private_arena.h"
 #include "base/text.h"

@@ -326,7 +326,7 @@ ask_all_the_time(unsigned index, void *argument)
         bytes = sizeof allocated;
         (void)!xa_mallctl("stats.allocated", &allocated, &bytes, NULL, 0);
         (void)!xa_mallctl("stats.active", &active, &bytes, NULL, 0);
-        if (active == 0 || allocated > (size_t)1 << 40)
+        if (active == 0 || allocated > SIZE_MAX / 2)
             abort();
     }
 }

@@ -6,7 +6,8 @@
  * take the ground from under it:
  *
  *   thread.*, tcache.*         are the calling thread's
- *   arenas.create and others   make something that only a caller can use
+ *   arenas.create and others,  make something, or take structures, that only a caller can use
+ *   experimental.*
  *   arena.<i>.reset, .destroy  free what the program still has
  *   pointers                   are the program's own
  *

@@ -26,6 +26,7 @@ diff -u - <(installed) <<'END' || complain "other files are installed than expec
 ./bin/xalloc-config
 ./bin/xalloc-run
 ./bin/xalloc-stat
+./bin/xallocctl
 ./include/xalloc/jemalloc.h
 ./include/xalloc/xalloc.h
 ./lib/libxalloc.a
@@ -39,6 +40,8 @@ diff -u - <(installed) <<'END' || complain "other files are installed than expec
 ./share/man/man1/xalloc-config.1
 ./share/man/man1/xalloc-run.1
 ./share/man/man1/xalloc-stat.1
+./share/man/man1/xallocctl.1
+./share/man/man3/xalloc-jemalloc.3
 ./share/man/man3/xalloc.3
 END
 

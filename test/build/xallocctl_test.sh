@@ -83,8 +83,10 @@ expect 1 "xallocctl: $process: has no control socket. Start it with XALLOC_CONF=
 sleep 300 &
 processes+=($!)
 expect 1 "xallocctl: $!: has no control socket, nor libxalloc.so. *" "$ctl" $! list
-kill -KILL $!
-wait $! 2>/dev/null || true
+{
+    kill -KILL $!
+    wait $!
+} 2>/dev/null || true
 expect 1 "xallocctl: $!: there is no such process" "$ctl" $! list
 start ctl_socket:true,strict_syscalls:true
 sleep 0.1

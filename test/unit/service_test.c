@@ -197,9 +197,9 @@ it_goes_when_the_program_s_threads_have_ended(void **state)
 {
     (void)state;
     begin("ctl_socket:true");
-    xa_service_start(XA_SERVICE_AT_ONCE);
     xa_os_fake_set_file(
         "/proc/self/stat", "7 (sh) Z 1 7 7 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 2 0 99 0\n");
+    xa_service_start(XA_SERVICE_AT_ONCE);
     for (int i = 0; xa_service_state() != XA_SERVICE_ABSENT; i++) {
         assert_true(i < TRIES);
         pause_shortly();
@@ -234,6 +234,10 @@ static void
 unless_an_option_says_so(void **state)
 {
     (void)state;
+    if (XA_THREAD_SANITIZER) {
+        print_message("skipped: the sanitizer allows no new threads in the child\n");
+        skip();
+    }
     begin("ctl_signal:USR1,ctl_forks:true");
     xa_service_start(XA_SERVICE_ON_DEMAND);
     assert_int_equal(state_in_child(), XA_SERVICE_CLOSED);

@@ -83,7 +83,8 @@ check("no context has less than nothing", all(context["inuse"] >= 0 for context 
 last = pathlib.Path("in-use")
 if last.exists():
     before = int(last.read_text())
-    check("in use as before", before * 0.7 < memory["InUse"] < before * 1.4, before, memory["InUse"])
+    check("in use as before", before * 0.7 < memory["InUse"] < before * 1.4, before,
+          memory["InUse"])
 last.write_text(str(memory["InUse"]))
 EOF
 }

@@ -32,16 +32,6 @@ prepare()
             for (i = 0; i < 2500; i++) printf "h%d.example. %s\n", int(rand() * 8800), type
         }' >"queries.$client"
     done
-    cat >ports.py <<'EOF'
-"""Print free ports, for UDP and for TCP."""
-import socket
-
-held = [(socket.socket(), socket.socket(type=socket.SOCK_DGRAM)) for _ in range(3)]
-for stream, datagram in held:
-    stream.bind(("127.0.0.1", 0))
-    datagram.bind(stream.getsockname())
-print(*[stream.getsockname()[1] for stream, _ in held])
-EOF
     cat >memory.py <<'EOF'
 """memory.py PORT PID LEAST_BYTES - ask the statistics channel about the memory of named."""
 import json
@@ -83,7 +73,8 @@ check("no context has less than nothing", all(context["inuse"] >= 0 for context 
 last = pathlib.Path("in-use")
 if last.exists():
     before = int(last.read_text())
-    check("in use as before", before * 0.7 < memory["InUse"] < before * 1.4, before, memory["InUse"])
+    check("in use as before", before * 0.7 < memory["InUse"] < before * 1.4, before,
+          memory["InUse"])
 last.write_text(str(memory["InUse"]))
 EOF
 }
@@ -153,7 +144,7 @@ session()
 {
     local ports
     prove /usr/sbin/named -V
-    read -r -a ports < <(/usr/bin/python3 -I "$XA_PROGRAMS_FOLDER/input/ports.py")
+    read -r -a ports < <(/usr/bin/python3 -I "$programs_source/lib/ports.py")
     write_configuration "${ports[@]}"
     cp "$XA_PROGRAMS_FOLDER/input/example.zone" .
     start named.log /usr/sbin/named -g -n 2 -c "$PWD/named.conf"

@@ -3,8 +3,8 @@
 # rocksdb-nodump.sh - RocksDB with a block cache in a jemalloc arena of its own, kept out of dumps.
 #
 # Debian's librocksdb is built without its JemallocNodumpAllocator, so the program below has one
-# that makes the same calls: it looks for jemalloc by weak symbols, creates an arena, puts a hook before
-# the one that it finds there, and gives each thread an explicit cache.  RocksDB then lives on it.
+# that makes the same calls: it looks for jemalloc by weak symbols, creates an arena, puts a hook
+# before the one that it finds there, and gives each thread an explicit cache.  RocksDB then lives on it.
 # The program is linked to libjemalloc, and must find the same to be true there.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/program.sh"

@@ -17,6 +17,7 @@
 #include "support/hooks.h"
 #include "support/seed.h"
 #include "support/threads.h"
+#include "thread/thread_count.h"
 
 extern const char *xalloc_conf;
 const char *xalloc_conf = "background_thread:false,dirty_decay_ms:-1";
@@ -527,6 +528,40 @@ a_bound_thread_allocates_from_its_arena_alone(void **state)
     assert_true(xa_private_arena_destroy(arena));
 }
 
+static void
+a_thread_that_counts_counts_all_of_them(void **state)
+{
+    static unsigned char *objects[SLOTS];
+    static int flags[SLOTS];
+    (void)state;
+    struct xa_seed_random random = xa_seed_start(seed, 4);
+    unsigned arena = make(), cache = xa_extended_create_cache();
+    const int sources[] = {0, MALLOCX_TCACHE_NONE, MALLOCX_ARENA((int)arena),
+        MALLOCX_TCACHE((int)cache), MALLOCX_ARENA((int)arena) | MALLOCX_TCACHE((int)cache)};
+    struct xa_thread_count *count = xa_thread_count_begin(xa_start_thread());
+    assert_non_null(count);
+    size_t held = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t i = xa_seed_below(&random, SLOTS);
+        if (objects[i] != NULL) {
+            held -= usable(objects[i]);
+            xa_extended_release(objects[i], flags[i]);
+            objects[i] = NULL;
+        } else {
+            flags[i] = sources[xa_seed_below(&random, sizeof sources / sizeof *sources)];
+            objects[i] = take(xa_seed_size(&random, 1, 5 * MIB), flags[i]);
+            held += usable(objects[i]);
+        }
+        if (round == ROUNDS / 2)
+            assert_true(xa_extended_bind_thread(arena));
+        if (round % 100 == 0) {
+            xa_thread_count_settle(xa_thread_state_self);
+            assert_int_equal(count->allocated - count->deallocated, held);
+        }
+    }
+    assert_true(xa_extended_bind_thread(0));
+}
+
 static unsigned allocations_in_hooks;
 
 static void
@@ -595,6 +630,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_cache_forgets_the_objects_of_an_arena_that_is_gone),
         XA_OS_FAKE_FRESH(a_second_free_into_a_cache_is_told),
         XA_OS_FAKE_FRESH(a_bound_thread_allocates_from_its_arena_alone),
+        XA_OS_FAKE_FRESH(a_thread_that_counts_counts_all_of_them),
         XA_OS_FAKE_FRESH(hooks_of_a_bound_thread_allocate_from_elsewhere),
         XA_OS_FAKE_FRESH(a_thread_that_ends_is_no_longer_bound),
     };

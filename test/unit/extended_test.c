@@ -314,22 +314,33 @@ static void
 misuse_is_told_as_for_other_objects(void **state)
 {
     static const size_t sizes[] = {100, 30000, 500 * KIB, 3 * MIB};
-    char text[200];
+    char text[300], object_text[64];
     (void)state;
     unsigned arena = make();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char *object = take(sizes[i], MALLOCX_ARENA((int)arena));
         (void)take(sizes[i], MALLOCX_ARENA((int)arena));
+        (void)snprintf(object_text, sizeof object_text, "an object of %zu bytes", usable(object));
         victim = object + 16;
         (void)snprintf(text, sizeof text,
-            "xalloc: free(%p): inside an object. Free the pointer that malloc returned.\n",
-            (void *)victim);
+            "xalloc: free(%p): inside %s at %p, live or in a cache. "
+            "Free the pointer that malloc returned.\n",
+            (void *)victim, object_text, (void *)object);
         xa_os_fake_assert_fatal(free_victim, NULL, text);
         victim = object;
         xa_fast_free(object);
         (void)snprintf(text, sizeof text,
-            "xalloc: free(%p): already free. Look for a second free of the same pointer.\n",
-            (void *)victim);
+            "xalloc: free(%p): already free, %s. Look for a second free of the same pointer.\n",
+            (void *)victim,
+            sizes[i] <= XA_SMALL_MAX_BYTES ? object_text : "an object of a private arena");
+        xa_os_fake_assert_fatal(free_victim, NULL, text);
+        if (sizes[i] > XA_SMALL_MAX_BYTES)
+            continue;
+        victim = object + 16;
+        (void)snprintf(text, sizeof text,
+            "xalloc: free(%p): inside %s at %p, which is free. "
+            "Free the pointer that malloc returned.\n",
+            (void *)victim, object_text, (void *)object);
         xa_os_fake_assert_fatal(free_victim, NULL, text);
     }
 }
@@ -485,7 +496,8 @@ a_second_free_into_a_cache_is_told(void **state)
     victim = take(100, flags);
     xa_extended_release(victim, flags);
     (void)snprintf(text, sizeof text,
-        "xalloc: free(%p): already free. Look for a second free of the same pointer.\n",
+        "xalloc: free(%p): already free, an object of 112 bytes. "
+        "Look for a second free of the same pointer.\n",
         (void *)victim);
     xa_os_fake_assert_fatal(free_into_cache, (void *)(uintptr_t)cache, text);
 }

@@ -217,8 +217,12 @@ from_automatic(const struct request *request, bool *is_zeroed)
 static XA_COLD void *
 from_private(unsigned arena, const struct request *request, bool *is_zeroed)
 {
+    struct xa_thread_state *state = xa_thread_state_self;
     *is_zeroed = request->zeroing == ZEROED || xa_options.zero;
-    return xa_private_arena_take(arena, request->size, request->alignment, *is_zeroed);
+    void *object = xa_private_arena_take(arena, request->size, request->alignment, *is_zeroed);
+    if (object != NULL && state->count != NULL)
+        xa_thread_count_take(state, xa_release_usable_bytes(object, "malloc"));
+    return object;
 }
 
 static void *

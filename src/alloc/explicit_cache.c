@@ -19,10 +19,10 @@
 #include "alloc/explicit_cache.h"
 
 #include "alloc/start.h"
+#include "arena/misuse.h"
 #include "arena/private_arena.h"
 #include "extent/metadata.h"
 #include "os/lock.h"
-#include "os/message.h"
 
 enum {
     STACK_OBJECTS_MAX = 32,
@@ -157,8 +157,7 @@ give_back(unsigned source, unsigned size_class, void **objects, unsigned count)
     }
     for (unsigned i = 0; i < count; i++)
         if (xa_private_arena_return(objects[i]) == XA_PRIVATE_FREE)
-            xa_message_fatal(
-                "free", objects[i], "already free. Look for a second free of the same pointer.");
+            xa_misuse_end("free", objects[i], XA_MISUSE_ALREADY_FREE);
 }
 
 static unsigned
@@ -250,8 +249,7 @@ xa_explicit_cache_put(unsigned number, unsigned source, unsigned size_class, voi
     }
     leave(cache, state);
     if (is_twice)
-        xa_message_fatal(
-            "free", object, "already free. Look for a second free of the same pointer.");
+        xa_misuse_end("free", object, XA_MISUSE_ALREADY_FREE);
     give_back(source, size_class, objects, spilled);
     return is_kept;
 }

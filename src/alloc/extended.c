@@ -28,6 +28,7 @@
 #include "page/limit.h"
 #include "thread/large_stock.h"
 #include "thread/thread_cache.h"
+#include "thread/thread_count.h"
 
 enum {
     LG_ALIGN_MASK = 0x3f,
@@ -117,6 +118,15 @@ from_cache(const struct request *request, unsigned private_arena)
     return object;
 }
 
+/* For a thread that wants to know what it takes: what went through none of its own caches. */
+static void
+count_take(const void *object)
+{
+    struct xa_thread_state *self = xa_thread_state_self;
+    if (object != NULL && xa_thread_state_is_real(self) && self->count != NULL)
+        xa_thread_count_take(self, xa_release_usable_bytes(object, "mallocx"));
+}
+
 static void *
 allocate(const struct request *request)
 {
@@ -127,12 +137,14 @@ allocate(const struct request *request)
     unsigned private_arena = private_arena_of(request);
     if (request->caching == CACHING_EXPLICIT) {
         void *object = from_cache(request, private_arena);
+        count_take(object);
         if (object != NULL)
             return object;
     }
     if (request->has_arena && private_arena != 0) {
         void *object = xa_private_arena_take(
             private_arena, request->size, request->alignment, request->wants_zeros);
+        count_take(object);
         if (xa_limit_has_news())
             xa_allocate_answer_limit();
         return object;
@@ -166,6 +178,15 @@ xa_extended_bytes(size_t size, int flags)
     return xa_large_object_bytes(request.size, request.alignment);
 }
 
+/* The same for what a cache with a number keeps. */
+static void
+count_free(unsigned size_class)
+{
+    struct xa_thread_state *self = xa_thread_state_self;
+    if (xa_thread_state_is_real(self) && self->count != NULL)
+        xa_thread_count_free(self, xa_size_class_table[size_class].object_bytes);
+}
+
 void
 xa_extended_release(void *pointer, int flags)
 {
@@ -176,8 +197,10 @@ xa_extended_release(void *pointer, int flags)
         if (size_class != XA_CLASS_NONE &&
             xa_explicit_cache_put(request.cache,
                 arena == XA_RELEASE_AUTOMATIC ? XA_EXPLICIT_CACHE_AUTOMATIC : arena, size_class,
-                pointer))
+                pointer)) {
+            count_free(size_class);
             return;
+        }
     }
     if (request.caching == CACHING_AUTOMATIC)
         xa_fast_free(pointer);

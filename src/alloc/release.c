@@ -219,10 +219,15 @@ static XA_NOINLINE bool
 free_private(void *pointer)
 {
     size_t bytes;
-    enum verdict verdict = FOREIGN;
-    if (wants_junk() && xa_private_arena_look(pointer, &bytes) == XA_PRIVATE_LIVE)
-        memset(pointer, JUNK_FREED, bytes);
-    verdict = verdict_of_private(xa_private_arena_return(pointer));
+    struct xa_thread_state *state = xa_thread_state_self;
+    bool counts = xa_thread_state_is_real(state) && state->count != NULL;
+    if ((counts || wants_junk()) && xa_private_arena_look(pointer, &bytes) == XA_PRIVATE_LIVE) {
+        if (wants_junk())
+            memset(pointer, JUNK_FREED, bytes);
+        if (counts)
+            xa_thread_count_free(state, bytes);
+    }
+    enum verdict verdict = verdict_of_private(xa_private_arena_return(pointer));
     if (verdict == FOREIGN)
         return false;
     if (verdict != LIVE_PRIVATE)
@@ -362,6 +367,8 @@ xa_release_uncached(void *pointer)
     if (!xa_start_enter(&state))
         return;
     (void)xa_arena_return(size_class, &pointer, 1, XA_ARENA_WAIT);
+    if (is_counted(state))
+        xa_thread_count_free(state, xa_size_class_table[size_class].object_bytes);
     xa_start_leave(state);
 }
 

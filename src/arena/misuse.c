@@ -7,6 +7,8 @@
 #include "arena/misuse.h"
 
 #include "arena/magazine.h"
+#include "arena/private_arena.h"
+#include "arena/private_map.h"
 #include "arena/slab.h"
 #include "os/message.h"
 #include "os/os.h"
@@ -81,9 +83,34 @@ put_whole(struct xa_text *text, uintptr_t address, enum xa_misuse misuse)
     }
 }
 
+/* An address in a private arena. */
+static void
+put_private(struct xa_text *text, uintptr_t address, enum xa_misuse misuse)
+{
+    struct xa_private_object object;
+    bool is_known = xa_private_arena_describe((const void *)address, &object);
+    if (misuse != XA_MISUSE_INSIDE) {
+        if (is_known)
+            put_object(text, ", an object of ", object.bytes);
+        else
+            xa_text_put_string(text, ", an object of a private arena");
+        return;
+    }
+    if (!is_known) {
+        xa_text_put_string(text, "an object of a private arena");
+        return;
+    }
+    put_object(text, "an object of ", object.bytes);
+    put_at(text, object.start, object.is_free ? ", which is free" : ", live or in a cache");
+}
+
 static void
 put_which(struct xa_text *text, uintptr_t address, enum xa_misuse misuse)
 {
+    if (xa_private_map_is_used() && xa_private_map_find(address) != NULL) {
+        put_private(text, address, misuse);
+        return;
+    }
     unsigned size_class = xa_page_map_class(address);
     if ((size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES) ||
         size_class == XA_CLASS_CHECKED)

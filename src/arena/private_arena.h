@@ -109,6 +109,16 @@ enum xa_private_verdict xa_private_arena_return(void *pointer);
  */
 enum xa_private_verdict xa_private_arena_look(const void *pointer, size_t *bytes);
 
+/* The object that an address is in, for a message about it. */
+struct xa_private_object {
+    uintptr_t start;
+    size_t bytes;
+    bool is_free; /* a slot in which there is none just now */
+};
+
+/* False if the address is in none, nor in a slot. */
+bool xa_private_arena_describe(const void *pointer, struct xa_private_object *object);
+
 /*
  * Make the object at least `least` bytes, at best `most`, where it stands.  The bytes that it has
  * then, changed or not; 0 if it is no live object.

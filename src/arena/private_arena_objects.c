@@ -203,6 +203,24 @@ xa_private_arena_look(const void *pointer, size_t *bytes)
     return verdict;
 }
 
+bool
+xa_private_arena_describe(const void *pointer, struct xa_private_object *description)
+{
+    struct object object;
+    if (look(pointer, &object) == XA_PRIVATE_FOREIGN)
+        return false;
+    bool is_whole = object.extent->state == XA_PRIVATE_STATE_WHOLE;
+    bool is_known = is_whole || object.run != NULL;
+    *description = (struct xa_private_object){.start = object.extent->address};
+    if (object.run != NULL)
+        description->start =
+            xa_private_chunk_object(object.run, (uintptr_t)pointer, &description->is_free);
+    if (is_known)
+        description->bytes = usable_bytes(&object);
+    leave(object.arena);
+    return is_known;
+}
+
 unsigned
 xa_private_arena_lookup(const void *pointer)
 {

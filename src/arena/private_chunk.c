@@ -456,6 +456,19 @@ xa_private_chunk_look(
     }
 }
 
+uintptr_t
+xa_private_chunk_object(struct xa_private_run *run, uintptr_t address, bool *is_free)
+{
+    uintptr_t start = address_of(run);
+    *is_free = false;
+    if (run->kind != XA_EXTENT_SLAB)
+        return start;
+    size_t bytes = xa_size_class_table[run->size_class].object_bytes;
+    start += (address - start) / bytes * bytes;
+    *is_free = look_at_slot(run, start) != XA_PRIVATE_LIVE;
+    return start;
+}
+
 static void
 return_small(struct xa_private_arena *arena, struct xa_private_run *run, uintptr_t address)
     XA_REQUIRES(arena->lock)

@@ -50,6 +50,9 @@ XA_MUST_USE void *xa_private_chunk_take_large(
 enum xa_private_verdict xa_private_chunk_look(
     struct xa_private_extent *extent, uintptr_t address, struct xa_private_run **run);
 
+/* Where the object begins, or could, that an address in the run is in; and whether it is free. */
+uintptr_t xa_private_chunk_object(struct xa_private_run *run, uintptr_t address, bool *is_free);
+
 /* Free a live object of this run.  Unlocks. */
 void xa_private_chunk_return(struct xa_private_arena *arena, struct xa_private_run *run,
     uintptr_t address) XA_REQUIRES(arena->lock);

@@ -17,6 +17,7 @@
 #include "support/hooks.h"
 #include "support/seed.h"
 #include "support/threads.h"
+#include "thread/thread_count.h"
 
 extern const char *xalloc_conf;
 const char *xalloc_conf = "background_thread:false,dirty_decay_ms:-1";
@@ -313,22 +314,33 @@ static void
 misuse_is_told_as_for_other_objects(void **state)
 {
     static const size_t sizes[] = {100, 30000, 500 * KIB, 3 * MIB};
-    char text[200];
+    char text[300], object_text[64];
     (void)state;
     unsigned arena = make();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char *object = take(sizes[i], MALLOCX_ARENA((int)arena));
         (void)take(sizes[i], MALLOCX_ARENA((int)arena));
+        (void)snprintf(object_text, sizeof object_text, "an object of %zu bytes", usable(object));
         victim = object + 16;
         (void)snprintf(text, sizeof text,
-            "xalloc: free(%p): inside an object* Free the pointer that malloc returned.\n",
-            (void *)victim);
+            "xalloc: free(%p): inside %s at %p, live or in a cache. "
+            "Free the pointer that malloc returned.\n",
+            (void *)victim, object_text, (void *)object);
         xa_os_fake_assert_fatal(free_victim, NULL, text);
         victim = object;
         xa_fast_free(object);
         (void)snprintf(text, sizeof text,
-            "xalloc: free(%p): already free* Look for a second free of the same pointer.\n",
-            (void *)victim);
+            "xalloc: free(%p): already free, %s. Look for a second free of the same pointer.\n",
+            (void *)victim,
+            sizes[i] <= XA_SMALL_MAX_BYTES ? object_text : "an object of a private arena");
+        xa_os_fake_assert_fatal(free_victim, NULL, text);
+        if (sizes[i] > XA_SMALL_MAX_BYTES)
+            continue;
+        victim = object + 16;
+        (void)snprintf(text, sizeof text,
+            "xalloc: free(%p): inside %s at %p, which is free. "
+            "Free the pointer that malloc returned.\n",
+            (void *)victim, object_text, (void *)object);
         xa_os_fake_assert_fatal(free_victim, NULL, text);
     }
 }
@@ -484,7 +496,8 @@ a_second_free_into_a_cache_is_told(void **state)
     victim = take(100, flags);
     xa_extended_release(victim, flags);
     (void)snprintf(text, sizeof text,
-        "xalloc: free(%p): already free* Look for a second free of the same pointer.\n",
+        "xalloc: free(%p): already free, an object of 112 bytes. "
+        "Look for a second free of the same pointer.\n",
         (void *)victim);
     xa_os_fake_assert_fatal(free_into_cache, (void *)(uintptr_t)cache, text);
 }
@@ -525,6 +538,40 @@ a_bound_thread_allocates_from_its_arena_alone(void **state)
     xa_fast_free(after);
     assert_ptr_equal(xa_fast_malloc(100), after);
     assert_true(xa_private_arena_destroy(arena));
+}
+
+static void
+a_thread_that_counts_counts_all_of_them(void **state)
+{
+    static unsigned char *objects[SLOTS];
+    static int flags[SLOTS];
+    (void)state;
+    struct xa_seed_random random = xa_seed_start(seed, 4);
+    unsigned arena = make(), cache = xa_extended_create_cache();
+    const int sources[] = {0, MALLOCX_TCACHE_NONE, MALLOCX_ARENA((int)arena),
+        MALLOCX_TCACHE((int)cache), MALLOCX_ARENA((int)arena) | MALLOCX_TCACHE((int)cache)};
+    struct xa_thread_count *count = xa_thread_count_begin(xa_start_thread());
+    assert_non_null(count);
+    size_t held = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t i = xa_seed_below(&random, SLOTS);
+        if (objects[i] != NULL) {
+            held -= usable(objects[i]);
+            xa_extended_release(objects[i], flags[i]);
+            objects[i] = NULL;
+        } else {
+            flags[i] = sources[xa_seed_below(&random, sizeof sources / sizeof *sources)];
+            objects[i] = take(xa_seed_size(&random, 1, 5 * MIB), flags[i]);
+            held += usable(objects[i]);
+        }
+        if (round == ROUNDS / 2)
+            assert_true(xa_extended_bind_thread(arena));
+        if (round % 100 == 0) {
+            xa_thread_count_settle(xa_thread_state_self);
+            assert_int_equal(count->allocated - count->deallocated, held);
+        }
+    }
+    assert_true(xa_extended_bind_thread(0));
 }
 
 static unsigned allocations_in_hooks;
@@ -595,6 +642,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_cache_forgets_the_objects_of_an_arena_that_is_gone),
         XA_OS_FAKE_FRESH(a_second_free_into_a_cache_is_told),
         XA_OS_FAKE_FRESH(a_bound_thread_allocates_from_its_arena_alone),
+        XA_OS_FAKE_FRESH(a_thread_that_counts_counts_all_of_them),
         XA_OS_FAKE_FRESH(hooks_of_a_bound_thread_allocate_from_elsewhere),
         XA_OS_FAKE_FRESH(a_thread_that_ends_is_no_longer_bound),
     };

@@ -117,9 +117,8 @@ try(struct xa_thread_state *state, const struct request *request, bool *is_zeroe
     *is_zeroed = false;
     if (xa_check_is_on()) {
         void *object;
-        struct xa_arena *own = state != NULL ? state->arena : xa_arena_at(0);
-        struct xa_arena *arena = request->arena != NULL ? request->arena : own;
-        if (xa_check_take(arena, request->size, request->alignment, &object, is_zeroed))
+        if (xa_check_take(
+                arena_for(state, request), request->size, request->alignment, &object, is_zeroed))
             return object;
     }
     if (size_class != XA_CLASS_NONE)

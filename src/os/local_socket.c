@@ -15,12 +15,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/sched.h>
-#include <linux/un.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -29,6 +28,10 @@
 /* Newer than the headers of some systems that have it. */
 #ifndef SYS_close_range
 #define SYS_close_range 436
+#endif
+/* Of linux/sched.h, which not every C library brings along. */
+#ifndef CLONE_FILES
+#define CLONE_FILES 0x400
 #endif
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE (1U << 1)

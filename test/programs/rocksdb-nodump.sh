@@ -4,7 +4,8 @@
 #
 # Debian's librocksdb is built without its JemallocNodumpAllocator, so the program below has one
 # that makes the same calls: it looks for jemalloc by weak symbols, creates an arena, puts a hook
-# before the one that it finds there, and gives each thread an explicit cache.  RocksDB then lives on it.
+# before the one that it finds there, and gives each thread an explicit cache.  RocksDB's blocks are
+# in it.
 # The program is linked to libjemalloc, and must find the same to be true there.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib/program.sh"

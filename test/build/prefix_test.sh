@@ -76,5 +76,68 @@ expect 0 libc ./embedded
 quietly "${CC:-cc}" -DXALLOC_PREFIX=je_ -I"$top_srcdir/include" -O1 -fno-builtin -o shared program.c \
     -L.libs -lxalloc -Wl,-rpath,"$PWD/.libs" -lpthread -ldl
 expect 0 libc ./shared
+# As Rust's bindings use an embedded jemalloc: flags from layouts, sizes given back, MIBs.
+cat >layouts.c <<'PROGRAM'
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <xalloc/jemalloc.h>
+
+const char *je_malloc_conf = "dirty_decay_ms:1234";
+
+static int
+flags_of(size_t size, size_t align)
+{
+    return align <= 16 && align <= size ? 0 : MALLOCX_ALIGN(align);
+}
+
+static size_t
+read_by_mib(const char *name)
+{
+    size_t mib[4], length = 4, value = 0, bytes = sizeof value;
+    if (je_mallctlnametomib(name, mib, &length) != 0 ||
+        je_mallctlbymib(mib, length, &value, &bytes, NULL, 0) != 0)
+        return SIZE_MAX;
+    return value;
+}
+
+static size_t
+allocated(void)
+{
+    uint64_t epoch = 1;
+    return je_mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) == 0 ? read_by_mib("stats.allocated")
+                                                                     : SIZE_MAX;
+}
+
+int
+main(void)
+{
+    size_t before = allocated(), sum = 0;
+    for (size_t align = 1; align <= 1 << 16; align *= 2)
+        for (size_t size = 1; size <= 1 << 20; size = size * 3 + 1) {
+            int flags = flags_of(size, align), more = flags_of(size * 2, align);
+            char *object = je_mallocx(size, flags | MALLOCX_ZERO);
+            if (object == NULL || (uintptr_t)object % align != 0 || object[size - 1] != 0)
+                return 1;
+            memset(object, 7, size);
+            object = je_rallocx(object, size * 2, more);
+            if (object == NULL || (uintptr_t)object % align != 0 || object[size - 1] != 7)
+                return 2;
+            sum += je_nallocx(size * 2, more);
+            if (allocated() - before != je_sallocx(object, more))
+                return 3;
+            je_sdallocx(object, size * 2, more);
+        }
+    ptrdiff_t decay_ms = 0;
+    size_t bytes = sizeof decay_ms;
+    if (je_mallctl("opt.dirty_decay_ms", &decay_ms, &bytes, NULL, 0) != 0)
+        return 4;
+    printf("%td, %s\n", decay_ms, sum != 0 && allocated() == before ? "balanced" : "not balanced");
+    return 0;
+}
+PROGRAM
+quietly "${CC:-cc}" -DXALLOC_PREFIX=je_ -I"$top_srcdir/include" -O1 -fno-builtin -o layouts layouts.c \
+    libxalloc.a -lpthread -ldl
+expect 0 '1234, balanced' ./layouts
 [[ $(<src/xalloc.pc) == *"-DXALLOC_PREFIX=je_"* ]] || complain "xalloc.pc does not tell the prefix"
 finish

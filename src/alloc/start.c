@@ -311,6 +311,7 @@ struct xa_thread_state *
 xa_start_thread(void)
 {
     struct xa_thread_state *state = xa_thread_state_self;
+    xa_fork_watch_expect();
     xa_fork_watch_check();
     if (XA_LIKELY(xa_thread_state_is_real(state))) {
         if (XA_UNLIKELY(state->is_first))
@@ -318,6 +319,7 @@ xa_start_thread(void)
         return state;
     }
     xa_start_process();
+    xa_fork_watch_expect();
     if (state == XA_THREAD_STATE_ENDED)
         return NULL;
     /* Before this thread takes its first lock: a child has to know that there may be two. */

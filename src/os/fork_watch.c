@@ -21,7 +21,7 @@ static _Atomic uint32_t always_quiet = XA_FORK_WATCH_QUIET;
 _Atomic uint32_t *_Atomic xa_fork_watch_word = &always_quiet;
 
 static void (*handler)(void); /* [c] */
-static atomic_bool has_begun;
+atomic_bool xa_fork_watch_has_begun;
 static atomic_bool is_registered;
 static _Atomic uintptr_t busy_thread; /* [a] the one that is in the handler */
 
@@ -66,7 +66,7 @@ void
 xa_fork_watch_begin(void)
 {
     /* Acquire: whoever finds that it has begun finds the pointer set. */
-    if (XA_LIKELY(atomic_load_explicit(&has_begun, memory_order_acquire)))
+    if (XA_LIKELY(atomic_load_explicit(&xa_fork_watch_has_begun, memory_order_acquire)))
         return;
     /*
      * Several threads may do this at a time, and each does the same.  Should another thread fork
@@ -80,7 +80,7 @@ xa_fork_watch_begin(void)
     if (!is_watched())
         begin();
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    atomic_store_explicit(&has_begun, true, memory_order_release);
+    atomic_store_explicit(&xa_fork_watch_has_begun, true, memory_order_release);
 }
 
 /* The word behind the watched one, 0 in a child as well: not so once the child has been noticed. */

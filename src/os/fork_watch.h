@@ -7,10 +7,12 @@
  * can be told to clear a page in every child: a word in it tells at once, wherever
  * the page is looked at.
  *
- * Both begin before a second thread is in xalloc: one that allocates, or the purging
- * thread.  A process that was alone when it forked has nothing to repair in the child,
- * and most small programs are spared a page, a system call, and libc's part of the
- * handler.  A thread that forks need never have allocated.
+ * The word is watched from the first slow path on at which the process may have a second
+ * thread, before that path takes a lock.  A thread that forks need never have allocated,
+ * so it is not enough to wait for a second one that does; but where there was one thread
+ * in all, its child has nothing to repair, and small programs are spared a page and a
+ * system call.  The handler is registered with the second thread that allocates, since
+ * libc's part of it costs a small program more memory than all of xalloc's own.
  */
 #ifndef XA_OS_FORK_WATCH_H
 #define XA_OS_FORK_WATCH_H
@@ -21,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/annotate.h"
+#include "os/os.h"
 
 enum xa_fork_watch_state {
     XA_FORK_WATCH_CHILD = 0, /* what the kernel makes of the word in a child */
@@ -30,6 +33,7 @@ enum xa_fork_watch_state {
 
 /* [a] Points at a word that is QUIET until the process forks. */
 extern _Atomic uint32_t *_Atomic xa_fork_watch_word;
+extern XA_HIDDEN atomic_bool xa_fork_watch_has_begun;
 
 /*
  * Have `in_child` called in children, once in each, before any of its threads waits for a
@@ -38,11 +42,23 @@ extern _Atomic uint32_t *_Atomic xa_fork_watch_word;
 void xa_fork_watch_init(void (*in_child)(void));
 
 /*
- * Begin to watch the word, if nobody has yet.  Takes no lock, since the caller is to be the
- * second thread in here.  Where the host cannot clear pages, or the option "strict_syscalls"
+ * Begin to watch the word, if nobody has yet.  Takes no lock: another thread may be about to fork.
+ * Where the host cannot clear pages, or the option "strict_syscalls"
  * forbids it, the handler alone has to do.
  */
 void xa_fork_watch_begin(void);
+
+/* Begin unless there is certainly one thread only; before a lock is taken. */
+static inline void
+xa_fork_watch_expect(void)
+{
+    /* Acquire: whoever finds that it has begun finds the pointer set. */
+    if (XA_LIKELY(atomic_load_explicit(&xa_fork_watch_has_begun, memory_order_acquire)))
+        return;
+    /* Without a page size the process has not been started. */
+    if (xa_os_facts.page_bytes != 0 && !xa_os_is_alone())
+        xa_fork_watch_begin();
+}
 
 /* Register the handler with libc, once.  May allocate: call it without any lock. */
 void xa_fork_watch_register(void);

@@ -145,6 +145,9 @@ bool xa_os_append_file(const char *path, enum xa_os_file which, const char *text
 /* The number of this process. */
 unsigned xa_os_process_id(void);
 
+/* True only if the calling thread certainly is the process's only one. */
+bool xa_os_is_alone(void);
+
 /*
  * The number of the calling thread among all of the host's, or XA_OS_MAIN_THREAD, which is
  * the process's main thread whatever number that has: it stays right in a child that it forks.

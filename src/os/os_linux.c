@@ -484,11 +484,17 @@ xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds)
     call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, (long)&time, 0, 0);
 }
 
+bool
+xa_os_is_alone(void)
+{
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+}
+
 unsigned
 xa_os_thread_number(void)
 {
-    /* The only thread that there is, so libc knows, is the main one: no need to ask the kernel. */
-    if (&__libc_single_threaded != NULL && __libc_single_threaded)
+    /* The only thread that there is is the main one: no need to ask the kernel. */
+    if (xa_os_is_alone())
         return XA_OS_MAIN_THREAD;
     return (unsigned)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }

@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -826,6 +827,60 @@ f11_no_writable_memory_is_shared(void **state)
     fclose(maps);
 }
 
+/* ---- F3: the thread that forks has never allocated, and the one other that has is at it ---- */
+
+static atomic_bool stranger_is_done;
+
+static int
+allocate_as_child(void)
+{
+    for (size_t size = 1; size < 3000000; size = size * 3 + 1) {
+        void *object = call_malloc(size);
+        XA_CHILD_CHECK(object != NULL);
+        call_free(object);
+    }
+    return 0;
+}
+
+static void *
+fork_as_stranger(void *argument)
+{
+    (void)argument;
+    for (unsigned i = 0; i < RAW_FORKS; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(allocate_as_child());
+        check_child_succeeds_within(pid, GRANDCHILD_SECONDS);
+    }
+    atomic_store(&stranger_is_done, true);
+    return NULL;
+}
+
+static int
+fork_beside_the_only_one_that_allocates(void *argument)
+{
+    pthread_t stranger;
+    (void)argument;
+    XA_CHILD_CHECK(pthread_create(&stranger, NULL, fork_as_stranger, NULL) == 0);
+    /* Of sizes that go past every cache, so that locks are held most of the time. */
+    while (!atomic_load(&stranger_is_done)) {
+        void *objects[8];
+        for (size_t i = 0; i < 8; i++)
+            objects[i] = call_malloc((i + 1) * 150000);
+        for (size_t i = 0; i < 8; i++)
+            call_free(objects[i]);
+    }
+    XA_CHILD_CHECK(pthread_join(stranger, NULL) == 0);
+    return 0;
+}
+
+static void
+f03_a_thread_that_never_allocated_may_fork(void **state)
+{
+    (void)state;
+    expect_success_of(fork_beside_the_only_one_that_allocates);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -840,6 +895,7 @@ main(int argc, char **argv)
         cmocka_unit_test(f05_the_child_of_vfork_allocates),
         cmocka_unit_test(f05_a_spawned_program_allocates),
         cmocka_unit_test(f10_cancelled_threads_leave_no_lock),
+        cmocka_unit_test(f03_a_thread_that_never_allocated_may_fork),
         cmocka_unit_test(f10_a_jump_out_of_malloc_infos_stream_leaves_no_lock),
         cmocka_unit_test(f11_parent_and_child_do_not_see_each_others_writes),
         cmocka_unit_test(f11_no_writable_memory_is_shared),

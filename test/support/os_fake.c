@@ -758,6 +758,12 @@ xa_os_process_id(void)
     return 4711;
 }
 
+bool
+xa_os_is_alone(void)
+{
+    return false;
+}
+
 unsigned
 xa_os_thread_number(void)
 {

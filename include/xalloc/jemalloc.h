@@ -59,7 +59,7 @@ size_t XALLOC_NAME(malloc_usable_size)(void *pointer);
 #define MALLOCX_ZERO ((int)0x40)
 #define MALLOCX_TCACHE(tc) ((int)(((tc) + 2) << 8))
 #define MALLOCX_TCACHE_NONE MALLOCX_TCACHE(-1)
-#define MALLOCX_ARENA(a) ((((int)(a)) + 1) << 20)
+#define MALLOCX_ARENA(a) ((int)(((unsigned)(a) + 1U) << 20))
 
 /* In the place of an arena's number: all of them; those that were destroyed. */
 #define MALLCTL_ARENAS_ALL 4096

@@ -118,7 +118,9 @@ hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment,
     last_bytes = size;
     last_alignment = alignment;
     char *start = (char *)(((size_t)next + alignment - 1) & -alignment);
-    if (fails || start + size > range + RANGE_BYTES || (new_addr != NULL && new_addr != start)) {
+    size_t range_end = (size_t)range + RANGE_BYTES;
+    if (fails || (size_t)start > range_end || size > range_end - (size_t)start ||
+        (new_addr != NULL && new_addr != start)) {
         (void)end(true);
         return NULL;
     }

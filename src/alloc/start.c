@@ -311,9 +311,9 @@ struct xa_thread_state *
 xa_start_thread(void)
 {
     struct xa_thread_state *state = xa_thread_state_self;
-    xa_fork_watch_expect();
     xa_fork_watch_check();
     if (XA_LIKELY(xa_thread_state_is_real(state))) {
+        xa_fork_watch_expect();
         if (XA_UNLIKELY(state->is_first))
             join_threads(state);
         return state;

@@ -48,15 +48,14 @@ void xa_fork_watch_init(void (*in_child)(void));
  */
 void xa_fork_watch_begin(void);
 
-/* Begin unless there is certainly one thread only; before a lock is taken. */
+/* Begin unless there is certainly one thread only; after the start, before another lock is taken. */
 static inline void
 xa_fork_watch_expect(void)
 {
     /* Acquire: whoever finds that it has begun finds the pointer set. */
     if (XA_LIKELY(atomic_load_explicit(&xa_fork_watch_has_begun, memory_order_acquire)))
         return;
-    /* Without a page size the process has not been started. */
-    if (xa_os_facts.page_bytes != 0 && !xa_os_is_alone())
+    if (!xa_os_is_alone())
         xa_fork_watch_begin();
 }
 

@@ -473,7 +473,7 @@ dirty_bound(const struct xa_page_heap *heap)
     if (wanted != 0)
         return wanted;
     /* What is freed in the midst of a burst is wanted again in it; age sees to the rest. */
-    if (xa_options.dirty_decay_ms >= 0)
+    if (xa_page_purge_time_ms(heap, XA_PAGE_PURGE_DIRTY) >= 0)
         return DIRTY_MAX_AUTO_BYTES + xa_page_heap_counter(&heap->peak_bytes);
     return DIRTY_MAX_AUTO_BYTES +
         xa_page_heap_counter(&heap->counters.active_bytes) / DIRTY_MAX_AUTO_FRACTION;

@@ -152,17 +152,6 @@ xa_private_arena_end(void)
     return atomic_load_explicit(&registry.end, memory_order_acquire);
 }
 
-/* Let the threads that are in hooks for it come back.  Unlocks. */
-static void
-wait_for_hooks(struct xa_private_arena *arena) XA_REQUIRES(arena->lock)
-{
-    while (arena->hooks_running != 0) {
-        xa_lock_unlock(&arena->lock);
-        xa_os_yield();
-        xa_lock_lock(&arena->lock);
-    }
-}
-
 static void
 forget_objects(struct xa_private_arena *arena)
 {
@@ -187,7 +176,7 @@ static void
 drop_objects(struct xa_private_arena *arena, uint64_t epoch) XA_REQUIRES(arena->lock)
 {
     atomic_store_explicit(&arena->epoch, epoch, memory_order_release);
-    wait_for_hooks(arena);
+    xa_private_extent_wait_for_hooks(arena);
     while (arena->whole != NULL) {
         struct xa_private_extent *extent = arena->whole;
         xa_private_arena_take_from_whole(arena, extent);
@@ -568,6 +557,8 @@ xa_private_arena_reset_in_child(unsigned bound)
             continue;
         if (xa_lock_reset_in_child(&arena->lock))
             set_aside(arena);
+        else
+            xa_private_chunk_reset_in_child(arena);
         arena->hooks_running = 0;
         atomic_store_explicit(&arena->threads, index == bound, memory_order_relaxed);
     }

@@ -9,8 +9,8 @@
  * A chunk without a run becomes a free extent; but one such chunk stays as it is for as long as
  * the decay time, lest a program that allocates and frees the same thing pays for it each time.
  *
- * Granules that are being purged are neither free nor in a run, so that nobody takes them, and
- * the chunk stays.
+ * Granules that are being purged are neither free nor in a run, so that nobody takes them; and
+ * their chunk is not empty, so that nobody gives it up while its purger has given up the lock.
  *
  * Locking: the arena's lock; what unlocks says so.
  */
@@ -256,17 +256,26 @@ free_granules(struct xa_private_arena *arena, struct xa_private_extent *extent, 
     xa_page_purge_note_news();
 }
 
+/* A chunk without a run takes the place of the one that was kept.  Unlocks. */
+static void
+keep_if_empty(struct xa_private_arena *arena, struct xa_private_extent *extent)
+    XA_REQUIRES(arena->lock)
+{
+    struct xa_private_extent *other = arena->empty_chunk;
+    if (!is_empty(extent->chunk))
+        return;
+    arena->empty_chunk = extent;
+    if (other != NULL && other != extent)
+        unmake_chunk(arena, other);
+}
+
 /* Unlocks. */
 static void
 return_run(struct xa_private_arena *arena, struct xa_private_run *run) XA_REQUIRES(arena->lock)
 {
-    struct xa_private_extent *extent = run->extent, *other = arena->empty_chunk;
+    struct xa_private_extent *extent = run->extent;
     free_granules(arena, extent, index_of(run), run->granules);
-    if (!is_empty(extent->chunk))
-        return;
-    arena->empty_chunk = extent;
-    if (other != NULL)
-        unmake_chunk(arena, other);
+    keep_if_empty(arena, extent);
 }
 
 void *
@@ -519,17 +528,29 @@ drop_runs(struct xa_private_arena *arena, struct xa_private_extent *extent)
     }
 }
 
+static struct xa_private_extent *
+any_chunk(const struct xa_private_arena *arena)
+{
+    for (unsigned bucket = 0; bucket < XA_PRIVATE_BUCKETS; bucket++)
+        if (arena->chunks[bucket] != NULL)
+            return arena->chunks[bucket];
+    return NULL;
+}
+
 void
 xa_private_chunk_drop_all(struct xa_private_arena *arena)
 {
     for (unsigned c = 0; c <= XA_SMALL_CLASSES; c++)
         arena->partial[c] = NULL;
-    for (unsigned bucket = 0; bucket < XA_PRIVATE_BUCKETS; bucket++)
-        while (arena->chunks[bucket] != NULL) {
-            struct xa_private_extent *extent = arena->chunks[bucket];
-            drop_runs(arena, extent);
-            unmake_chunk(arena, extent);
+    struct xa_private_extent *extent;
+    while ((extent = any_chunk(arena)) != NULL) {
+        if (extent->chunk->purging != 0) {
+            xa_private_extent_wait_for_hooks(arena);
+            continue;
         }
+        drop_runs(arena, extent);
+        unmake_chunk(arena, extent);
+    }
 }
 
 /* What of the chunk is due for a purge: bits of one quality, or none. */
@@ -561,6 +582,8 @@ purge_granules(struct xa_private_arena *arena, struct xa_private_extent *extent,
     xa_bitmap_clear(&chunk->free, first, count);
     xa_bitmap_clear(&chunk->muzzy, first, count);
     xa_bitmap_clear(&chunk->waiting, first, count);
+    if (arena->empty_chunk == extent)
+        arena->empty_chunk = NULL;
     chunk->purging = (uint16_t)(chunk->purging + count);
     settle(arena, extent);
     size_t offset = (size_t)first * XA_GRANULE_BYTES, bytes = (size_t)count * XA_GRANULE_BYTES;
@@ -581,6 +604,7 @@ purge_granules(struct xa_private_arena *arena, struct xa_private_extent *extent,
         chunk->since_ms[XA_PRIVATE_MUZZY] = xa_os_now_ms();
     }
     settle(arena, extent);
+    keep_if_empty(arena, extent);
 }
 
 /* Purge what is due of one chunk; false if nothing was.  Unlocks. */
@@ -626,21 +650,60 @@ count_chunks(const struct xa_private_arena *arena)
     return count;
 }
 
-void
-xa_private_chunk_decay(struct xa_private_arena *arena, enum xa_private_how how)
+/* Unlocks. */
+static void
+give_up_empty_chunk(struct xa_private_arena *arena, enum xa_private_how how, uint64_t now_ms)
+    XA_REQUIRES(arena->lock)
 {
-    uint64_t now_ms = xa_os_now_ms();
     struct xa_private_extent *extent = arena->empty_chunk;
     if (extent != NULL &&
         xa_private_extent_is_due(
             arena, extent->chunk->since_ms[XA_PRIVATE_DIRTY], XA_PRIVATE_DIRTY, how, now_ms))
         unmake_chunk(arena, extent);
+}
+
+void
+xa_private_chunk_decay(struct xa_private_arena *arena, enum xa_private_how how)
+{
+    uint64_t now_ms = xa_os_now_ms();
+    give_up_empty_chunk(arena, how, now_ms);
     /* A chunk has at most so many runs of free granules. */
     for (size_t bound = count_chunks(arena) * XA_PRIVATE_CHUNK_MAX_GRANULES / 2; bound > 0;
          bound--) {
-        extent = find_due(arena, how, now_ms);
+        struct xa_private_extent *extent = find_due(arena, how, now_ms);
         if (extent == NULL || !purge_chunk(arena, extent, how, now_ms))
             break;
         xa_private_extent_count_events(&arena->counters.purges, 1);
+    }
+    /* A chunk whose last run was freed while it was being purged. */
+    give_up_empty_chunk(arena, how, now_ms);
+}
+
+/* Whether the purge had been done nobody knows: it is to be done again. */
+static void
+free_what_was_being_purged(struct xa_private_arena *arena, struct xa_private_extent *extent)
+{
+    struct xa_private_chunk *chunk = extent->chunk;
+    for (unsigned i = 0; i < chunk->granules; i++) {
+        if (chunk->runs[i].kind != XA_EXTENT_NONE || xa_bitmap_count(&chunk->free, i, 1) != 0)
+            continue;
+        xa_bitmap_set(&chunk->free, i, 1);
+        xa_bitmap_set(&chunk->waiting, i, 1);
+    }
+    chunk->purging = 0;
+    settle(arena, extent);
+}
+
+void
+xa_private_chunk_reset_in_child(struct xa_private_arena *arena)
+{
+    /* Settling moves a chunk to a bucket of its own length, maybe one that is still to come. */
+    for (unsigned bucket = 0; bucket < XA_PRIVATE_BUCKETS; bucket++) {
+        struct xa_private_extent *extent = arena->chunks[bucket], *next;
+        for (; extent != NULL; extent = next) {
+            next = extent->next;
+            if (extent->chunk->purging != 0)
+                free_what_was_being_purged(arena, extent);
+        }
     }
 }

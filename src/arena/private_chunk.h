@@ -61,11 +61,14 @@ void xa_private_chunk_return(struct xa_private_arena *arena, struct xa_private_r
 XA_MUST_USE bool xa_private_chunk_resize(struct xa_private_arena *arena, struct xa_private_run *run,
     unsigned granules) XA_REQUIRES(arena->lock);
 
-/* Drop all runs; chunks become free extents.  No hook is running for the arena.  Unlocks. */
+/* Drop all runs; chunks become free extents.  Unlocks. */
 void xa_private_chunk_drop_all(struct xa_private_arena *arena) XA_REQUIRES(arena->lock);
 
 /* Purge unused granules that are due; and give up the empty chunk, if it is.  Unlocks. */
 void xa_private_chunk_decay(struct xa_private_arena *arena, enum xa_private_how how)
     XA_REQUIRES(arena->lock);
+
+/* In a forked child: what other threads were purging is free again. */
+void xa_private_chunk_reset_in_child(struct xa_private_arena *arena);
 
 #endif

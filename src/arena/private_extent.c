@@ -100,6 +100,16 @@ end_hook(struct xa_private_arena *arena) XA_ACQUIRES(arena->lock) XA_NO_ANALYSIS
         arena->hooks_running--;
 }
 
+void
+xa_private_extent_wait_for_hooks(struct xa_private_arena *arena)
+{
+    while (arena->hooks_running != 0) {
+        xa_lock_unlock(&arena->lock);
+        xa_os_yield();
+        xa_lock_lock(&arena->lock);
+    }
+}
+
 static unsigned
 index_of(const struct xa_private_arena *arena)
 {
@@ -563,7 +573,9 @@ xa_private_extent_is_due(const struct xa_private_arena *arena, uint64_t since_ms
     if (how == XA_PRIVATE_ALL)
         return true;
     int64_t decay_ms = atomic_load_explicit(&arena->decay_ms[quality], memory_order_relaxed);
-    return decay_ms >= 0 && now_ms - since_ms >= (uint64_t)decay_ms;
+    /* It may have been freed after the caller looked at the clock. */
+    uint64_t age_ms = now_ms > since_ms ? now_ms - since_ms : 0;
+    return decay_ms >= 0 && age_ms >= (uint64_t)decay_ms;
 }
 
 /* Offer a busy extent to the host, for as long as the muzzy decay time.  Unlocks. */

@@ -142,6 +142,9 @@ XA_MUST_USE bool xa_private_extent_enter(struct xa_private_arena *arena)
 void xa_private_extent_leave(struct xa_private_arena *arena) XA_RELEASES(arena->lock);
 void xa_private_extent_set_step(xa_private_arena_step *function);
 
+/* Let the threads that are in hooks for it come back.  Unlocks. */
+void xa_private_extent_wait_for_hooks(struct xa_private_arena *arena) XA_REQUIRES(arena->lock);
+
 /* The same without an arena. */
 XA_MUST_USE bool xa_private_extent_begin(void);
 void xa_private_extent_end(void);

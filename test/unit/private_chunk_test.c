@@ -221,6 +221,96 @@ one_empty_chunk_stays_for_the_decay_time(void **state) XA_NO_ANALYSIS
     check_books();
 }
 
+/* ---- What others do while a hook runs ---- */
+
+static void *to_free[2];
+static unsigned freed;
+
+/* Each call frees one more, as another thread would. */
+static void
+free_another(void)
+{
+    if (freed == sizeof to_free / sizeof *to_free)
+        return;
+    assert_true(xa_private_extent_enter(arena));
+    give(to_free[freed++]);
+    xa_private_extent_leave(arena);
+}
+
+/* Three chunks, the first with something to purge, each of the others with one run. */
+static void
+make_three_chunks(void) XA_NO_ANALYSIS
+{
+    bool is_zeroed;
+    void *object = take_large(1, &is_zeroed);
+    (void)take_large(1, &is_zeroed);
+    for (unsigned i = 0; i < 2; i++)
+        to_free[i] = take_large(XA_PRIVATE_RUN_MAX_GRANULES, &is_zeroed);
+    give(object);
+    assert_ptr_not_equal(
+        xa_private_map_find((uintptr_t)to_free[0]), xa_private_map_find((uintptr_t)to_free[1]));
+}
+
+static void
+a_chunk_that_is_being_purged_is_not_given_up(void **state) XA_NO_ANALYSIS
+{
+    (void)state;
+    begin();
+    make_three_chunks();
+    struct xa_private_extent *second = xa_private_map_find((uintptr_t)to_free[0]);
+    xa_hooks_set_guest(free_another);
+    xa_private_chunk_decay(arena, XA_PRIVATE_ALL);
+    xa_hooks_set_guest(NULL);
+    assert_int_equal(freed, 2);
+    assert_int_equal(second->state, XA_PRIVATE_STATE_FREE);
+    check_books();
+    xa_private_extent_decay(arena, XA_PRIVATE_ALL);
+    assert_int_equal(arena->counters.waiting, 0);
+    check_books();
+}
+
+static struct xa_private_extent *being_purged;
+
+/* As in a child that was forked in the middle of a purge by another thread. */
+static void
+look_as_a_child(void)
+{
+    struct xa_private_chunk *chunk = being_purged->chunk;
+    if (freed != 0 || chunk == NULL || chunk->purging == 0)
+        return;
+    assert_true(xa_private_extent_enter(arena));
+    unsigned granules = chunk->purging;
+    assert_int_equal(
+        xa_bitmap_count(&chunk->free, 0, chunk->granules), chunk->granules - 1 - granules);
+    xa_private_chunk_reset_in_child(arena);
+    assert_int_equal(xa_bitmap_count(&chunk->free, 0, chunk->granules), chunk->granules - 1);
+    assert_int_equal(xa_bitmap_count(&chunk->waiting, 0, chunk->granules), granules);
+    check_books();
+    xa_private_extent_leave(arena);
+    chunk->purging = (uint16_t)granules; /* the parent's purger goes on */
+    freed++;
+}
+
+static void
+what_was_being_purged_is_free_in_a_child(void **state) XA_NO_ANALYSIS
+{
+    bool is_zeroed;
+    (void)state;
+    begin();
+    char *object = take_large(4, &is_zeroed);
+    (void)take_large(1, &is_zeroed);
+    being_purged = xa_private_map_find((uintptr_t)object);
+    give(object);
+    xa_private_chunk_decay(arena, XA_PRIVATE_ALL);
+    object = take_large(4, &is_zeroed);
+    give(object);
+    freed = 0;
+    xa_hooks_set_guest(look_as_a_child);
+    xa_private_chunk_decay(arena, XA_PRIVATE_ALL);
+    xa_hooks_set_guest(NULL);
+    assert_int_equal(freed, 1);
+}
+
 static void
 random_objects(void) XA_NO_ANALYSIS
 {
@@ -283,6 +373,8 @@ main(void)
         XA_OS_FAKE_FRESH(zeros_are_told_only_where_there_are_some),
         XA_OS_FAKE_FRESH(what_cannot_be_purged_is_tried_once),
         XA_OS_FAKE_FRESH(one_empty_chunk_stays_for_the_decay_time),
+        XA_OS_FAKE_FRESH(a_chunk_that_is_being_purged_is_not_given_up),
+        XA_OS_FAKE_FRESH(what_was_being_purged_is_free_in_a_child),
         XA_OS_FAKE_FRESH(random_objects_keep_the_books),
         XA_OS_FAKE_FRESH(where_pages_are_large_runs_are_whole_pages),
     };

@@ -253,6 +253,20 @@ allocate(const struct request *request)
     return object;
 }
 
+/* The commonest miss of a small object. */
+static void *
+take_spare(struct xa_thread_state *self, size_t size)
+{
+    /* 0 wraps around.  Whoever wants to be told has the long way taken. */
+    if (size - 1 >= XA_SMALL_MAX_BYTES || xa_check_is_on() ||
+        atomic_load_explicit(&xa_allocate_note, memory_order_relaxed) != NULL ||
+        !xa_start_enter_quickly(self))
+        return NULL;
+    void *object = xa_thread_cache_take_spare(self, xa_size_class_of(size));
+    xa_start_leave_quickly(self);
+    return object;
+}
+
 void *
 xa_allocate_beyond(size_t size)
 {
@@ -261,6 +275,8 @@ xa_allocate_beyond(size_t size)
     if (object == NULL && size > XA_SMALL_MAX_BYTES && size <= XA_LARGE_MAX_BYTES &&
         xa_thread_state_is_real(self) && self->count == NULL)
         object = xa_large_stock_take(self, size);
+    if (object == NULL)
+        object = take_spare(self, size);
     if (XA_LIKELY(object != NULL))
         return object;
     return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS, NULL});

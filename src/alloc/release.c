@@ -300,6 +300,18 @@ xa_release_sized_beyond(void *pointer, size_t size, size_t alignment)
     xa_release_beyond(pointer);
 }
 
+/* The commonest miss: the full magazine becomes the thread's spare. */
+static bool
+make_spare(void *pointer, unsigned size_class)
+{
+    struct xa_thread_state *self = xa_thread_state_self;
+    if (!xa_start_enter_quickly(self))
+        return false;
+    bool done = xa_thread_cache_make_spare(self, size_class, pointer);
+    xa_start_leave_quickly(self);
+    return done;
+}
+
 void
 xa_release_beyond(void *pointer)
 {
@@ -313,7 +325,8 @@ xa_release_beyond(void *pointer)
         return;
     /* Small objects are looked at when a cache gives them back to their slab. */
     if (is_small && !wants_junk()) {
-        free_small(pointer, size_class);
+        if (!make_spare(pointer, size_class))
+            free_small(pointer, size_class);
         return;
     }
     enum verdict verdict = verdict_on((uintptr_t)pointer);

@@ -52,11 +52,16 @@ slab_at(uint32_t granule)
     return &xa_page_map_record(granule)->as.slab;
 }
 
-/* The list for a slab with this many free slots, at least one. */
+/*
+ * The list for a slab with this many free slots, at least one.  Of all slots, rounded up to a power
+ * of two, rather than divided: this is asked at each visit to a slab.
+ */
 static unsigned
 list_for(const struct xa_bin *bin, unsigned free_slots)
 {
-    return (free_slots * XA_BIN_LISTS - 1) / xa_size_class_table[bin->size_class].slots;
+    unsigned slots = xa_size_class_table[bin->size_class].slots;
+    unsigned shift = slots == 1 ? 0 : xa_bits_highest(slots - 1) + 1;
+    return (free_slots * XA_BIN_LISTS - 1) >> shift;
 }
 
 static void
@@ -145,9 +150,9 @@ let_go(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
 void
 xa_bin_release_kept(struct xa_bin *bin, struct xa_bin_released *released)
 {
-    uint32_t granule = bin->lists[XA_BIN_LISTS - 1];
-    if (granule != XA_GRANULE_NONE &&
-        slab_at(granule)->free_slots == xa_size_class_table[bin->size_class].slots)
+    unsigned slots = xa_size_class_table[bin->size_class].slots;
+    uint32_t granule = bin->lists[list_for(bin, slots)];
+    if (granule != XA_GRANULE_NONE && slab_at(granule)->free_slots == slots)
         let_go(bin, granule, released);
 }
 

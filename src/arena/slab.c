@@ -95,12 +95,26 @@ xa_slab_unused_parts(uint32_t granule)
     return parts & ~(unsigned)slab->purged;
 }
 
-/* From the offset `first` to the end of slot `last` there may be something from now on. */
+/* The slot that an offset lies in: the rounding error stays below one part in `object_bytes`. */
+XA_INLINE unsigned
+slot_around(const struct xa_size_class *class, uintptr_t offset)
+{
+    return (unsigned)((uint64_t)offset * class->reciprocal >> 32);
+}
+
+/* The slot that begins at an offset, or one beyond the last if none does. */
+XA_INLINE unsigned
+slot_at(const struct xa_size_class *class, uintptr_t offset)
+{
+    unsigned slot = slot_around(class, offset);
+    return (uintptr_t)slot * class->object_bytes == offset ? slot : class->slots;
+}
+
+/* From the offset `first` to `end` there may be something from now on. */
 static XA_COLD void
-note_taken(struct xa_extent *record, size_t first, size_t last)
+note_taken(struct xa_extent *record, size_t first, size_t end)
 {
     size_t part = xa_slab_part_bytes(record);
-    size_t end = (last + 1) * xa_size_class_table[record->size_class].object_bytes;
     unsigned parts =
         (unsigned)xa_bits_range((unsigned)(first / part), (unsigned)((end - 1) / part) + 1);
     set_purged(record, record->as.slab.purged & ~parts);
@@ -161,29 +175,52 @@ xa_slab_touched_granules(uint32_t granule)
     return (unsigned)xa_bits_divide_up(bytes, XA_GRANULE_BYTES);
 }
 
+/*
+ * Slots of word `index` of the map into `objects`, lowest first, at most `room`; how many.  Often
+ * all from the lowest on are free: then each address is the one before plus a slot.
+ */
+XA_INLINE unsigned
+take_of_word(uint64_t *map, uintptr_t start, uintptr_t slot_bytes, void **objects, unsigned room)
+{
+    uint64_t word = *map;
+    unsigned lowest = xa_bits_lowest(word), taken = 0;
+    if (word + (UINT64_C(1) << lowest) == 0) {
+        unsigned free = 64 - lowest;
+        uintptr_t address = start + lowest * slot_bytes;
+        for (; taken < room && taken < free; address += slot_bytes)
+            objects[taken++] = (void *)address;
+        /* In two steps: a shift by 64 would be undefined. */
+        *map = word << (taken - 1) << 1;
+        return taken;
+    }
+    for (; word != 0 && taken < room; word &= word - 1)
+        objects[taken++] = (void *)(start + xa_bits_lowest(word) * slot_bytes);
+    *map = word;
+    return taken;
+}
+
 unsigned
 xa_slab_take(uint32_t granule, void **objects, unsigned count)
 {
     struct xa_extent *record = xa_page_map_record(granule);
     const struct xa_size_class *class = &xa_size_class_table[record->size_class];
-    uintptr_t start = xa_page_map_address_of(granule);
+    const uintptr_t start = xa_page_map_address_of(granule), slot_bytes = class->object_bytes;
     uint64_t *words = words_of(record);
-    unsigned taken = 0, slot = 0;
-    for (unsigned i = 0; taken < count && i < word_count(class->slots); i++) {
-        uint64_t word = words[i];
-        while (word != 0 && taken < count) {
-            slot = 64 * i + xa_bits_lowest(word);
-            objects[taken++] = (void *)(start + (uintptr_t)slot * class->object_bytes);
-            word &= word - 1;
-        }
-        words[i] = word;
-    }
+    unsigned taken = 0;
+    for (unsigned i = 0; taken < count && i < word_count(class->slots); i++)
+        if (words[i] != 0)
+            taken += take_of_word(
+                &words[i], start + 64 * i * slot_bytes, slot_bytes, objects + taken, count - taken);
     record->as.slab.free_slots = (uint16_t)(record->as.slab.free_slots - taken);
     record->as.slab.rests = 0;
-    if (XA_UNLIKELY(record->as.slab.purged != 0) && taken > 0)
-        note_taken(record, (uintptr_t)objects[0] - start, slot);
-    if (taken > 0 && slot >= record->as.slab.used_slots)
-        record->as.slab.used_slots = (uint16_t)(slot + 1);
+    if (taken == 0)
+        return 0;
+    uintptr_t last = (uintptr_t)objects[taken - 1] - start;
+    unsigned end = slot_around(class, last) + 1;
+    if (XA_UNLIKELY(record->as.slab.purged != 0))
+        note_taken(record, (uintptr_t)objects[0] - start, last + slot_bytes);
+    if (end > record->as.slab.used_slots)
+        record->as.slab.used_slots = (uint16_t)end;
     return taken;
 }
 
@@ -206,54 +243,57 @@ xa_slab_view(struct xa_slab_view *view, uintptr_t address)
     };
 }
 
-/* The slot that begins at an offset, or one beyond the last if none does. */
-XA_INLINE uint64_t
-slot_at(const struct xa_size_class *class, uint64_t offset)
-{
-    /* Exact for the offset of a slot: the rounding error stays below one part in `bytes`. */
-    uint64_t index = offset * class->reciprocal >> 32;
-    return index * class->object_bytes == offset ? index : class->slots;
-}
-
 enum xa_slab_verdict
 xa_slab_look(uintptr_t address)
 {
     struct xa_slab_view view;
     xa_slab_view(&view, address);
-    uint64_t slot = slot_at(view.class, address - view.start);
+    unsigned slot = slot_at(view.class, address - view.start);
     if (slot >= view.class->slots)
         return XA_SLAB_INSIDE;
     return (view.words[slot / 64] >> (slot % 64)) & 1 ? XA_SLAB_FREE : XA_SLAB_TAKEN;
 }
 
+/* What is wrong with an offset that is not that of a taken slot; TAKEN if it is beyond the slab. */
+static XA_COLD enum xa_slab_verdict
+blame(const struct xa_slab_view *view, uintptr_t offset)
+{
+    if (offset >= view->bytes)
+        return XA_SLAB_TAKEN;
+    return slot_at(view->class, offset) == view->class->slots ? XA_SLAB_INSIDE : XA_SLAB_FREE;
+}
+
+/*
+ * The map's word of the last object stays in a register: objects freed one after another mostly
+ * share it, and each would wait for the one before it to be stored.
+ */
 unsigned
 xa_slab_return(const struct xa_slab_view *view, void *const *objects, unsigned count,
     enum xa_slab_verdict *verdict)
 {
     const struct xa_size_class class = *view->class;
-    const uintptr_t start = view->start;
-    uint64_t *words = view->words, slot = class.slots;
-    uintptr_t before = 0;
+    const uintptr_t end = (uintptr_t) class.slots * class.object_bytes;
+    uint64_t *word_at = view->words, word = *word_at;
     unsigned done = 0;
     *verdict = XA_SLAB_TAKEN;
     for (; done < count; done++) {
-        uintptr_t address = (uintptr_t)objects[done];
-        /* Objects often are freed in the order of their birth, and lie in a magazine in reverse. */
-        if (address + class.object_bytes == before && slot > 0) {
-            slot--;
-        } else {
-            if (address - start >= view->bytes)
-                break;
-            slot = slot_at(&class, address - start);
-        }
-        before = address;
-        uint64_t bit = UINT64_C(1) << (slot % 64);
-        if (XA_UNLIKELY(slot >= class.slots || (words[slot / 64] & bit) != 0)) {
-            *verdict = slot >= class.slots ? XA_SLAB_INSIDE : XA_SLAB_FREE;
+        uintptr_t offset = (uintptr_t)objects[done] - view->start;
+        if (offset >= end)
             break;
+        unsigned slot = slot_around(&class, offset);
+        uint64_t *its = &view->words[slot / 64], bit = UINT64_C(1) << (slot % 64);
+        if (its != word_at) {
+            *word_at = word;
+            word_at = its;
+            word = *its;
         }
-        words[slot / 64] |= bit;
+        if (XA_UNLIKELY((uintptr_t)slot * class.object_bytes != offset || (word & bit) != 0))
+            break;
+        word |= bit;
     }
+    *word_at = word;
+    if (done < count)
+        *verdict = blame(view, (uintptr_t)objects[done] - view->start);
     view->record->as.slab.free_slots = (uint16_t)(view->record->as.slab.free_slots + done);
     return done;
 }

@@ -33,7 +33,7 @@
 #include "thread/thread_count.h"
 
 enum {
-    EMPTIES_KEPT = 8,
+    EMPTIES_KEPT = 16,
     EMPTIES_AT_ONCE = 4,
     MISSES_PER_LOOK = 64,
     STEP_FIRST = 4, /* with a magazine, where objects are small */
@@ -53,30 +53,24 @@ order_stores(void)
  * bytes as well, so that a thread which holds a few large objects has not as many idle ones
  * between them.  At the last step even large ones come by the handful.
  */
+#define AT_MOST(a, b) ((a) < (b) ? (a) : (b))
+#define AT_LEAST(a, b) ((a) > (b) ? (a) : (b))
+/* A magazine of one object is not worth its memory. */
+#define UNLESS_ONE(objects) ((objects) <= 1 ? 0 : (objects))
+#define CAPACITY(objects, bytes, object_bytes) \
+    UNLESS_ONE(AT_MOST((objects), (bytes) / (object_bytes)))
+#define HANDFUL(object_bytes) AT_MOST(8, 131072 / (object_bytes))
+static const uint8_t capacities[XA_CLASS_CODES][STEP_MAX + 1 - STEP_FIRST] = {
+#define SIZE_CLASS(code, bytes, granules)                          \
+    [code] = {CAPACITY(8, 1024, bytes), CAPACITY(28, 8192, bytes), \
+        AT_LEAST(HANDFUL(bytes), CAPACITY(XA_MAGAZINE_OBJECTS_MAX, 16384, bytes))},
+#include "config/size_class.def"
+};
+
 static unsigned
 capacity_at(unsigned size_class, unsigned step)
 {
-    static const struct {
-        uint8_t objects;
-        uint8_t handful; /* where these are more bytes, */
-        uint32_t bytes;
-        uint32_t handful_bytes; /* up to here */
-    } bounds[STEP_MAX + 1] = {
-        [STEP_FIRST] = {8, 0, 1024, 0},
-        [5] = {28, 0, 8192, 0},
-        [STEP_MAX] = {XA_MAGAZINE_OBJECTS_MAX, 8, 16384, 131072},
-    };
-    size_t object_bytes = xa_size_class_table[size_class].object_bytes;
-    size_t objects = bounds[step].bytes / object_bytes;
-    size_t handful = bounds[step].handful_bytes / object_bytes;
-    if (handful > bounds[step].handful)
-        handful = bounds[step].handful;
-    if (objects < handful)
-        objects = handful;
-    /* A magazine of one object is not worth its memory. */
-    if (objects <= 1)
-        return 0;
-    return objects < bounds[step].objects ? (unsigned)objects : bounds[step].objects;
+    return step < STEP_FIRST ? 0 : capacities[size_class][step - STEP_FIRST];
 }
 
 /*
@@ -375,6 +369,28 @@ tidy(struct xa_thread_state *state)
     xa_page_purge_tick(&state->arena->heap);
 }
 
+/* True if the next miss has something to tidy, or changes what a cache may hold. */
+static bool
+is_no_plain_miss(const struct xa_thread_state *state, unsigned size_class)
+{
+    return (state->misses + 1U) % MISSES_PER_LOOK == 0 || state->steps[size_class] != STEP_MAX;
+}
+
+void *
+xa_thread_cache_take_spare(struct xa_thread_state *state, unsigned size_class)
+{
+    if (atomic_load_explicit(&state->spares[size_class], memory_order_relaxed) == NULL ||
+        is_no_plain_miss(state, size_class) || state->empty_count == EMPTIES_KEPT)
+        return NULL;
+    /* Acquire: what the magazine holds was written before it was put there. */
+    struct xa_magazine *magazine =
+        atomic_exchange_explicit(&state->spares[size_class], NULL, memory_order_acquire);
+    if (magazine == NULL)
+        return NULL;
+    state->misses++;
+    return switch_to(state, size_class, magazine);
+}
+
 void *
 xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
 {
@@ -389,6 +405,20 @@ xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
     return magazine != NULL ? use(state, size_class, magazine) : fill(state, size_class);
 }
 
+static bool
+is_first_full(const struct xa_thread_state *state, unsigned size_class)
+{
+    return (state->looked_at[size_class / 64] >> size_class % 64 & 1) == 0;
+}
+
+/* True if the class's full magazine is one of those that are looked at. */
+static bool
+is_due_for_misuse(const struct xa_thread_state *state, unsigned size_class)
+{
+    /* The count of misses begins again at 256. */
+    return state->misses == 0 || is_first_full(state, size_class);
+}
+
 /*
  * Errors of the program that the fast path cannot see, found before the objects go round again:
  * in the first magazine of each class that is full, with the slabs' help, as small programs have
@@ -398,14 +428,12 @@ xa_thread_cache_refill(struct xa_thread_state *state, unsigned size_class)
 static void
 look_for_misuse(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *full)
 {
-    uint64_t *word = &state->looked_at[size_class / 64], bit = UINT64_C(1) << size_class % 64;
     unsigned count = atomic_load_explicit(&full->count, memory_order_relaxed);
     xa_slot *objects = xa_magazine_end(full) - count;
-    bool is_first = (*word & bit) == 0;
-    /* The count of misses begins again at 256. */
-    if (!is_first && state->misses != 0)
+    bool is_first = is_first_full(state, size_class);
+    if (!is_due_for_misuse(state, size_class))
         return;
-    *word |= bit;
+    state->looked_at[size_class / 64] |= UINT64_C(1) << size_class % 64;
     xa_misuse_check_distinct(objects, count);
     for (unsigned i = 0; is_first && i < count; i++)
         xa_arena_check(size_class, objects[i]);
@@ -432,6 +460,33 @@ push(struct xa_thread_state *state, unsigned size_class, void *object)
     top[-1] = object;
     order_stores();
     atomic_store_explicit(&state->tops[size_class], top - 1, memory_order_relaxed);
+    return true;
+}
+
+/* Begin an empty magazine with an object; there is no active one. */
+static void
+begin_with(
+    struct xa_thread_state *state, unsigned size_class, struct xa_magazine *empty, void *object)
+{
+    *(xa_magazine_end(empty) - 1) = object;
+    atomic_store_explicit(&empty->count, 1, memory_order_relaxed);
+    attach(state, size_class, empty);
+}
+
+bool
+xa_thread_cache_make_spare(struct xa_thread_state *state, unsigned size_class, void *object)
+{
+    const xa_slot *top = atomic_load_explicit(&state->tops[size_class], memory_order_relaxed);
+    if (!xa_magazine_is_full_at(top) || *top == NULL || *top == object ||
+        atomic_load_explicit(&state->spares[size_class], memory_order_relaxed) != NULL ||
+        is_no_plain_miss(state, size_class) || state->empties == NULL ||
+        is_due_for_misuse(state, size_class))
+        return false;
+    state->misses++;
+    struct xa_magazine *full = detach(state, size_class);
+    /* Release: the objects' last writes come before whoever takes the spare. */
+    atomic_store_explicit(&state->spares[size_class], full, memory_order_release);
+    begin_with(state, size_class, take_empty(state, capacity_at(size_class, STEP_MAX)), object);
     return true;
 }
 
@@ -463,9 +518,7 @@ xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, voi
         (void)xa_arena_return(size_class, &object, 1, XA_ARENA_WAIT);
         return;
     }
-    *(xa_magazine_end(empty) - 1) = object;
-    atomic_store_explicit(&empty->count, 1, memory_order_relaxed);
-    attach(state, size_class, empty);
+    begin_with(state, size_class, empty, object);
 }
 
 static void

@@ -15,6 +15,15 @@ XA_MUST_USE void *xa_thread_cache_refill(struct xa_thread_state *state, unsigned
 /* The cache of the class is full: make room and put `object` in. */
 void xa_thread_cache_overflow(struct xa_thread_state *state, unsigned size_class, void *object);
 
+/*
+ * The commonest misses: the cache is empty and has a spare magazine, or it is full and has none.
+ * They take no lock and touch nothing but the thread's own.  NULL and false if this is no such
+ * case: then the two functions above are to be called.
+ */
+XA_MUST_USE void *xa_thread_cache_take_spare(struct xa_thread_state *state, unsigned size_class);
+XA_MUST_USE bool xa_thread_cache_make_spare(
+    struct xa_thread_state *state, unsigned size_class, void *object);
+
 /* Empty every cache of the state, into depots. */
 void xa_thread_cache_flush(struct xa_thread_state *state);
 

@@ -44,7 +44,7 @@ struct xa_thread_state {
     _Atomic(xa_slot *) tops[XA_CLASS_CODES + 1];
     uint8_t class_of[XA_TINY_STEPS]; /* [c] copy of xa_size_class_tiny, at hand */
     _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
-    _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] by exchange only */
+    _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] taken by exchange */
     uint8_t steps[XA_CLASS_CODES]; /* [t] how far the cache has grown; on misses */
     uint64_t
         looked_at[(XA_CLASS_CODES + 63) / 64];     /* [t] a one for each class checked for misuse */

@@ -42,6 +42,7 @@ enum { JUNK_NEW = 0xa5 };
 void (*_Atomic xa_allocate_note)(size_t bytes);
 
 enum zeroing { AS_IT_IS, ZEROED };
+enum outlook { STAYS, MAY_GROW };
 
 struct request {
     size_t size;
@@ -49,6 +50,7 @@ struct request {
     enum zeroing zeroing;
     struct xa_arena
         *arena; /* from this one, and no cache; NULL: the thread's, through its caches */
+    enum outlook outlook;
 };
 
 /* A miss of a thread that wants to know what it takes. */
@@ -98,13 +100,28 @@ small(struct xa_thread_state *state, unsigned size_class, const struct request *
     return object;
 }
 
+/*
+ * What the thread keeps is as long as it is: better its pages serve again, for an object that will
+ * not have to move at each step.
+ */
+static void *
+large_and_growing(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
+{
+    if (state != NULL)
+        (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
+    return xa_large_take_growing(arena_for(state, request), request->size, is_zeroed);
+}
+
 static void *
 large(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
 {
+    if (request->outlook == MAY_GROW)
+        return large_and_growing(state, request, is_zeroed);
     if (may_use_caches(state, request) && request->alignment <= XA_GRANULE_BYTES) {
         void *object = xa_large_stock_take(state, request->size);
         if (object != NULL)
             return object;
+        xa_large_stock_yield(state, request->size);
     }
     return xa_large_take(arena_for(state, request), request->size, request->alignment, is_zeroed);
 }
@@ -279,7 +296,13 @@ xa_allocate_beyond(size_t size)
         object = take_spare(self, size);
     if (XA_LIKELY(object != NULL))
         return object;
-    return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS, NULL});
+    return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS, NULL, STAYS});
+}
+
+void *
+xa_allocate_growing(size_t size)
+{
+    return allocate(&(struct request){size, 1, AS_IT_IS, NULL, MAY_GROW});
 }
 
 void *
@@ -291,7 +314,7 @@ xa_allocate_zeroed(size_t size)
         if (XA_LIKELY(object != NULL))
             return memset(object, 0, size);
     }
-    return allocate(&(struct request){size == 0 ? 1 : size, 1, ZEROED, NULL});
+    return allocate(&(struct request){size == 0 ? 1 : size, 1, ZEROED, NULL, STAYS});
 }
 
 void *
@@ -305,12 +328,12 @@ xa_allocate_aligned(size_t alignment, size_t size)
         if (XA_LIKELY(object != NULL))
             return object;
     }
-    return allocate(&(struct request){size, alignment, AS_IT_IS, NULL});
+    return allocate(&(struct request){size, alignment, AS_IT_IS, NULL, STAYS});
 }
 
 void *
 xa_allocate_from(struct xa_arena *arena, size_t size, size_t alignment, bool wants_zeros)
 {
-    return allocate(
-        &(struct request){size == 0 ? 1 : size, alignment, wants_zeros ? ZEROED : AS_IT_IS, arena});
+    return allocate(&(struct request){
+        size == 0 ? 1 : size, alignment, wants_zeros ? ZEROED : AS_IT_IS, arena, STAYS});
 }

@@ -16,6 +16,9 @@
 /* The fast path missed, or the size is 0 or beyond the tiny ones. */
 XA_MUST_USE void *xa_allocate_beyond(size_t size);
 
+/* For what realloc has to move because it grows: it may well grow again. */
+XA_MUST_USE void *xa_allocate_growing(size_t size);
+
 /* Memory that reads as zeros. */
 XA_MUST_USE void *xa_allocate_zeroed(size_t size);
 

@@ -3,7 +3,7 @@
  *
  * An object stays where it is if the new size fits and does not waste more than
  * half of it; large runs and mappings shrink and grow in place where they can.
- * Everything else is a copy.
+ * Everything else is a copy; a large one is put where it can grow further.
  */
 #include "alloc/resize.h"
 
@@ -45,7 +45,8 @@ without_copy(void *pointer, size_t usable, size_t size)
 XA_INLINE void *
 copy(void *pointer, size_t usable, size_t size)
 {
-    void *object = xa_fast_malloc(size);
+    bool grows = size > usable && size > XA_SMALL_MAX_BYTES;
+    void *object = XA_UNLIKELY(grows) ? xa_allocate_growing(size) : xa_fast_malloc(size);
     if (object == NULL)
         return NULL;
     memcpy(object, pointer, size < usable ? size : usable);

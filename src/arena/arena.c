@@ -181,14 +181,22 @@ make_slab(struct xa_arena *arena, const struct xa_bin *bin)
 }
 
 unsigned
-xa_arena_take(struct xa_arena *arena, unsigned size_class, void **objects, unsigned count)
+xa_arena_take_listed(struct xa_arena *arena, unsigned size_class, void **objects, unsigned count)
 {
     struct xa_bin *bin = bin_of(arena, size_class);
     xa_lock_lock(&bin->lock);
     unsigned taken = xa_bin_take(bin, objects, count);
     xa_lock_unlock(&bin->lock);
+    return taken;
+}
+
+unsigned
+xa_arena_take(struct xa_arena *arena, unsigned size_class, void **objects, unsigned count)
+{
+    unsigned taken = xa_arena_take_listed(arena, size_class, objects, count);
     if (taken > 0)
         return taken;
+    struct xa_bin *bin = bin_of(arena, size_class);
     uint32_t granule = make_slab(arena, bin);
     xa_lock_lock(&bin->lock);
     if (granule != XA_GRANULE_NONE)

@@ -42,7 +42,11 @@ struct xa_arena *xa_arena_at(unsigned index);
 /* Arenas are numbered from 0 to below this; there may be gaps. */
 unsigned xa_arena_limit(void);
 
-/* Take up to `count` objects of a class from slabs; 0 only if memory ran out. */
+/* Take up to `count` objects of a class from the slabs that there are; 0 if all are full. */
+XA_MUST_USE unsigned xa_arena_take_listed(
+    struct xa_arena *arena, unsigned size_class, void **objects, unsigned count);
+
+/* The same, and from a new slab if need be; 0 only if memory ran out. */
 XA_MUST_USE unsigned xa_arena_take(
     struct xa_arena *arena, unsigned size_class, void **objects, unsigned count);
 

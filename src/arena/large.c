@@ -17,23 +17,38 @@ count(struct xa_page_heap *heap, size_t objects, size_t allocations)
     atomic_fetch_add_explicit(&heap->counters.large_allocations, allocations, memory_order_relaxed);
 }
 
-void *
-xa_large_take(struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_zeroed)
+/* The granules become an object; NULL if there are none. */
+static void *
+publish(struct xa_arena *arena, uint32_t granule, size_t bytes)
 {
-    unsigned granules = xa_large_granules(bytes);
-    unsigned step = alignment <= XA_GRANULE_BYTES ? 1 : (unsigned)(alignment / XA_GRANULE_BYTES);
-    uint32_t granule = xa_page_heap_take(&arena->heap, XA_RUN_FOR_LARGE, granules, step, is_zeroed);
     if (granule == XA_GRANULE_NONE)
         return NULL;
     *xa_page_map_record(granule) = (struct xa_extent){
         .kind = XA_EXTENT_LARGE,
         .arena = arena->index,
-        .granules = granules,
+        .granules = xa_large_granules(bytes),
         .as.large.bytes = bytes,
     };
     xa_page_map_set_class(granule, 1, XA_CLASS_LARGE);
     count(&arena->heap, 1, 1);
     return (void *)xa_page_map_address_of(granule);
+}
+
+void *
+xa_large_take(struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_zeroed)
+{
+    unsigned step = alignment <= XA_GRANULE_BYTES ? 1 : (unsigned)(alignment / XA_GRANULE_BYTES);
+    uint32_t granule = xa_page_heap_take(
+        &arena->heap, XA_RUN_FOR_LARGE, xa_large_granules(bytes), step, is_zeroed);
+    return publish(arena, granule, bytes);
+}
+
+void *
+xa_large_take_growing(struct xa_arena *arena, size_t bytes, bool *is_zeroed)
+{
+    uint32_t granule = xa_page_heap_take_with_room(
+        &arena->heap, XA_RUN_FOR_LARGE, xa_large_granules(bytes), is_zeroed);
+    return publish(arena, granule, bytes);
 }
 
 void

@@ -15,6 +15,9 @@
 XA_MUST_USE void *xa_large_take(
     struct xa_arena *arena, size_t bytes, size_t alignment, bool *is_zeroed);
 
+/* The same for what has grown, and may go on: at a place where it can, as far as there is one. */
+XA_MUST_USE void *xa_large_take_growing(struct xa_arena *arena, size_t bytes, bool *is_zeroed);
+
 /* Free an object whose class the caller has taken from the page map, retired or not. */
 void xa_large_return(uintptr_t address);
 

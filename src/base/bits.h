@@ -23,6 +23,13 @@ xa_bits_align_up(size_t value, size_t alignment)
     return (value + alignment - 1) & ~(alignment - 1);
 }
 
+/* Round down to a multiple of `alignment`, a power of two. */
+static inline size_t
+xa_bits_align_down(size_t value, size_t alignment)
+{
+    return value & ~(alignment - 1);
+}
+
 /* The quotient, rounded up; `divisor` is not 0 and the sum does not overflow. */
 static inline size_t
 xa_bits_divide_up(size_t value, size_t divisor)

@@ -25,6 +25,9 @@
  * question in one walk.  The first two hold upper bounds: taking a run does not
  * lower them, a search that fails does.
  *
+ * What realloc had to move because it grew is put where it can grow on: at a place with as much
+ * free behind it as a run can have, from the end of a free run, where others come last.
+ *
  * Free granules are given back by page_purge.c.
  *
  * Locking: heap->lock; mapping memory happens under it (a chunk's growth must be
@@ -48,6 +51,7 @@ enum {
     GROWTH_MIN_GRANULES = 4,
     GROWTH_MAX_GRANULES = 64,
     GROWTH_FRACTION = 8,
+    SOME_ROOM = 4,      /* times its length, where what grows may be put */
     PLACE_TRIES = 1000, /* slots that may turn out to hold something foreign */
 };
 
@@ -239,19 +243,42 @@ struct place {
     unsigned first;
 };
 
-/* Look for a run among the free (or free and dirty) granules, lowest address first. */
+struct shape {
+    unsigned granules;  /* to be taken */
+    unsigned free;      /* from the first of them on, so many shall be free, */
+    unsigned dirty;     /* or so many that are in memory already */
+    unsigned alignment; /* of the first */
+    bool may_open;      /* a new chunk, if there is no place in the others */
+};
+
+/* True if what is taken shall have free granules behind it. */
 static bool
-find_run(struct xa_max_tree *tree, bool dirty_only, unsigned granules, unsigned alignment,
+wants_room(const struct shape *shape)
+{
+    return shape->granules < shape->free;
+}
+
+/*
+ * Look for `count` granules that are free (or free and dirty), lowest address first.  Room for
+ * growth is left at the end of the free run, where others come last.
+ */
+static bool
+find_run(struct xa_max_tree *tree, bool dirty_only, unsigned count, const struct shape *shape,
     struct place *place)
 {
-    uint8_t least = xa_chunk_tree_value(granules);
+    uint8_t least = xa_chunk_tree_value(count);
     for (size_t slot = xa_max_tree_find(tree, 0, least); slot != XA_MAX_TREE_NOT_FOUND;
          slot = xa_max_tree_find(tree, slot + 1, least)) {
         struct xa_chunk *chunk = xa_chunk_at(slot);
         struct xa_bitmap map =
             dirty_only ? xa_bitmap_and(&chunk->free, &chunk->dirty) : chunk->free;
-        unsigned first = xa_bitmap_find_run(&map, granules, alignment);
+        unsigned first = xa_bitmap_find_run(&map, count, shape->alignment);
         if (first != XA_BITMAP_NOT_FOUND) {
+            if (wants_room(shape)) {
+                unsigned end = xa_bitmap_find_clear(&map, first);
+                end = end == XA_BITMAP_NOT_FOUND ? XA_CHUNK_GRANULES : end;
+                first = (unsigned)xa_bits_align_down(end - count, shape->alignment);
+            }
             *place = (struct place){chunk, first};
             return true;
         }
@@ -262,17 +289,19 @@ find_run(struct xa_max_tree *tree, bool dirty_only, unsigned granules, unsigned 
 
 /* Let a chunk grow whose end has room for the run. */
 static bool
-find_room(struct xa_page_heap *heap, unsigned granules, unsigned alignment, struct place *place)
+find_room(struct xa_page_heap *heap, const struct shape *shape, struct place *place)
 {
-    for (size_t slot = xa_max_tree_find(&heap->rooms, 0, xa_chunk_tree_value(granules));
-         slot != XA_MAX_TREE_NOT_FOUND;
-         slot = xa_max_tree_find(&heap->rooms, slot + 1, xa_chunk_tree_value(granules))) {
+    uint8_t least = xa_chunk_tree_value(shape->free);
+    for (size_t slot = xa_max_tree_find(&heap->rooms, 0, least); slot != XA_MAX_TREE_NOT_FOUND;
+         slot = xa_max_tree_find(&heap->rooms, slot + 1, least)) {
         struct xa_chunk *chunk = xa_chunk_at(slot);
         unsigned first = (unsigned)xa_bits_align_up(
-            chunk->mapped_granules - xa_chunk_free_at_end(chunk), alignment);
-        if (first + granules > XA_CHUNK_GRANULES)
+            chunk->mapped_granules - xa_chunk_free_at_end(chunk), shape->alignment);
+        if (first + shape->free > XA_CHUNK_GRANULES)
             continue;
-        enum xa_os_result result = grow_chunk(heap, chunk, first + granules);
+        if (wants_room(shape))
+            first = (unsigned)xa_bits_align_down(XA_CHUNK_GRANULES - shape->free, shape->alignment);
+        enum xa_os_result result = grow_chunk(heap, chunk, first + shape->granules);
         if (result == XA_OS_DONE) {
             *place = (struct place){chunk, first};
             return true;
@@ -330,13 +359,36 @@ use_counter(struct xa_page_heap *heap, enum xa_run_use use)
 
 /* Find or make a run whose granules are not all dirty; the limit has been asked. */
 static bool
-find_clean(struct xa_page_heap *heap, unsigned granules, unsigned alignment, struct place *place)
+find_clean(struct xa_page_heap *heap, const struct shape *shape, struct place *place)
 {
-    if (find_run(&heap->free_runs, false, granules, alignment, place) ||
-        find_room(heap, granules, alignment, place))
+    if (find_run(&heap->free_runs, false, shape->free, shape, place) ||
+        find_room(heap, shape, place))
         return true;
-    *place = (struct place){open_chunk(heap, granules), 0};
+    if (!shape->may_open)
+        return false;
+    *place = (struct place){open_chunk(heap, shape->granules), 0};
     return place->chunk != NULL;
+}
+
+static uint32_t
+take(struct xa_page_heap *heap, enum xa_run_use use, const struct shape *shape, bool *is_zeroed)
+    XA_REQUIRES(heap->lock)
+{
+    struct place place;
+    size_t bytes = (size_t)shape->granules * XA_GRANULE_BYTES;
+    bool found = find_run(&heap->dirty_runs, true, shape->dirty, shape, &place);
+    /* What is dirty is counted already. */
+    bool taken = !found && xa_limit_take(bytes);
+    if (taken) {
+        found = find_clean(heap, shape, &place);
+        if (!found)
+            xa_limit_give(bytes);
+    }
+    if (!found)
+        return XA_GRANULE_NONE;
+    *is_zeroed = occupy(heap, &place, shape->granules, taken);
+    xa_chunk_count(use_counter(heap, use), shape->granules);
+    return place.chunk->region.slot * XA_CHUNK_GRANULES + place.first;
 }
 
 uint32_t
@@ -344,27 +396,29 @@ xa_page_heap_take(struct xa_page_heap *heap, enum xa_run_use use, unsigned granu
     unsigned alignment, bool *is_zeroed)
 {
     unsigned unit = xa_page_heap_unit();
-    uint32_t result = XA_GRANULE_NONE;
     granules = (unsigned)xa_bits_align_up(granules, unit);
-    alignment = alignment < unit ? unit : alignment;
+    const struct shape shape = {
+        granules, granules, granules, alignment < unit ? unit : alignment, true};
     xa_lock_lock(&heap->lock);
-    struct place place;
-    size_t bytes = (size_t)granules * XA_GRANULE_BYTES;
-    bool found = find_run(&heap->dirty_runs, true, granules, alignment, &place);
-    /* What is dirty is counted already. */
-    bool taken = !found && xa_limit_take(bytes);
-    if (taken) {
-        found = find_clean(heap, granules, alignment, &place);
-        if (!found)
-            xa_limit_give(bytes);
-    }
-    if (found) {
-        *is_zeroed = occupy(heap, &place, granules, taken);
-        xa_chunk_count(use_counter(heap, use), granules);
-        result = place.chunk->region.slot * XA_CHUNK_GRANULES + place.first;
-    }
+    uint32_t result = take(heap, use, &shape, is_zeroed);
     xa_lock_unlock(&heap->lock);
     return result;
+}
+
+uint32_t
+xa_page_heap_take_with_room(
+    struct xa_page_heap *heap, enum xa_run_use use, unsigned granules, bool *is_zeroed)
+{
+    unsigned unit = xa_page_heap_unit();
+    granules = (unsigned)xa_bits_align_up(granules, unit);
+    unsigned some =
+        granules * SOME_ROOM < XA_RUN_MAX_GRANULES ? granules * SOME_ROOM : XA_RUN_MAX_GRANULES;
+    const struct shape shape = {granules, XA_RUN_MAX_GRANULES, some, unit, false};
+    xa_lock_lock(&heap->lock);
+    uint32_t result = take(heap, use, &shape, is_zeroed);
+    xa_lock_unlock(&heap->lock);
+    return result != XA_GRANULE_NONE ? result
+                                     : xa_page_heap_take(heap, use, granules, unit, is_zeroed);
 }
 
 void

@@ -60,6 +60,13 @@ XA_MUST_USE uint32_t xa_page_heap_take(struct xa_page_heap *heap, enum xa_run_us
     unsigned granules, unsigned alignment, bool *is_zeroed) XA_EXCLUDES(heap->lock);
 
 /*
+ * The same, where possible at a place behind which as much is free as a run can be long: for what
+ * will have to grow.
+ */
+XA_MUST_USE uint32_t xa_page_heap_take_with_room(struct xa_page_heap *heap, enum xa_run_use use,
+    unsigned granules, bool *is_zeroed) XA_EXCLUDES(heap->lock);
+
+/*
  * Give granules back: a whole run, or the end of one.  The first `touched` of them
  * may have been written.  Nothing refers to them any more.
  */

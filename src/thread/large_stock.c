@@ -12,6 +12,9 @@
  * store: nobody else changes one.  (A signal handler that frees in the middle of its
  * thread's store loses one of the two objects, and nothing else.)
  *
+ * Before the thread makes its process larger, what it keeps is given back to the page heap, and
+ * serves there.
+ *
  * Memory: what a thread may keep is charged to the budget of all thread caches when it
  * keeps its first object, and is given up when the stock is found empty.  The purger may do
  * so while the owner fills a place: the sum may be passed by that.
@@ -192,6 +195,15 @@ xa_large_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty wh
     if (is_empty)
         refund(state);
     return bytes;
+}
+
+void
+xa_large_stock_yield(struct xa_thread_state *state, size_t bytes)
+{
+    if (XA_LIKELY(!atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed)) ||
+        xa_page_heap_counter(&state->arena->heap.counters.dirty_bytes) >= bytes)
+        return;
+    (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
 }
 
 size_t

@@ -30,6 +30,12 @@ enum xa_large_stock_empty {
  */
 size_t xa_large_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty which);
 
+/*
+ * The owner is about to take so many bytes of pages: unless its arena has as many that are in
+ * memory and unused, the stock's objects become such pages.
+ */
+void xa_large_stock_yield(struct xa_thread_state *state, size_t bytes);
+
 /* Objects in the stock, and their bytes; near enough if its owner is running. */
 size_t xa_large_stock_objects(const struct xa_thread_state *state, size_t *bytes);
 

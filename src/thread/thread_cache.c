@@ -281,13 +281,29 @@ put_loners_last(void **objects, unsigned count, size_t object_bytes)
     memcpy(objects + count - first, loners, first * sizeof *loners);
 }
 
+/*
+ * Objects from slabs.  Where a new slab would need new pages, those of the large objects that the
+ * thread keeps come first.
+ */
+static unsigned
+take_from_slabs(struct xa_thread_state *state, unsigned size_class, void **objects, unsigned count)
+{
+    struct xa_arena *arena = state->arena;
+    unsigned taken = xa_arena_take_listed(arena, size_class, objects, count);
+    if (taken > 0)
+        return taken;
+    xa_large_stock_yield(
+        state, (size_t)xa_size_class_table[size_class].granules * XA_GRANULE_BYTES);
+    return xa_arena_take(arena, size_class, objects, count);
+}
+
 /* Objects straight from slabs into an empty magazine, and one out of it. */
 static void *
 fill_magazine(struct xa_thread_state *state, unsigned size_class, struct xa_magazine *magazine)
 {
     xa_slot *end = xa_magazine_end(magazine);
     unsigned capacity = (unsigned)(end - magazine->slots);
-    unsigned count = xa_arena_take(state->arena, size_class, magazine->slots, capacity);
+    unsigned count = take_from_slabs(state, size_class, magazine->slots, capacity);
     if (count == 0) {
         put_empty(state, magazine);
         return NULL;
@@ -310,7 +326,7 @@ fill(struct xa_thread_state *state, unsigned size_class)
     struct xa_magazine *magazine = capacity <= 1 ? NULL : take_empty(state, capacity);
     if (magazine != NULL)
         return fill_magazine(state, size_class, magazine);
-    return xa_arena_take(state->arena, size_class, &object, 1) == 1 ? object : NULL;
+    return take_from_slabs(state, size_class, &object, 1) == 1 ? object : NULL;
 }
 
 /*

@@ -59,6 +59,40 @@ heap_objects(void)
     return atomic_load(&xa_arena_at(0)->heap.counters.large_objects);
 }
 
+static size_t
+dirty_bytes(void)
+{
+    return xa_page_heap_counter(&xa_arena_at(0)->heap.counters.dirty_bytes);
+}
+
+static void
+before_the_process_gets_larger_the_stock_is_used_up(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
+    xa_fast_free(xa_fast_malloc(MIB));
+    assert_int_equal(stocked_objects(), 1);
+    xa_large_stock_yield(own, 1);
+    assert_int_equal(stocked_objects(), 0);
+    assert_int_equal(dirty_bytes(), MIB);
+    /* As long as there is something else, it stays. */
+    void *other = xa_fast_malloc(100 * KIB);
+    xa_fast_free(other);
+    assert_int_equal(stocked_objects(), 1);
+    xa_large_stock_yield(own, dirty_bytes());
+    assert_int_equal(stocked_objects(), 1);
+    xa_large_stock_yield(own, dirty_bytes() + 1);
+    assert_int_equal(stocked_objects(), 0);
+    /* Small objects, and large ones that do not fit, come from its pages. */
+    xa_fast_free(xa_fast_malloc(2 * MIB));
+    size_t mapped = xa_arena_at(0)->heap.counters.mapped_bytes;
+    for (unsigned i = 0; i < 4; i++)
+        assert_non_null(xa_fast_malloc(300 * KIB));
+    for (size_t taken = 0; taken < MIB / 2; taken += 1000)
+        assert_non_null(xa_fast_malloc(1000));
+    assert_int_equal(xa_arena_at(0)->heap.counters.mapped_bytes, mapped);
+}
+
 static void
 what_was_freed_last_is_had_again(void **state)
 {
@@ -84,8 +118,11 @@ static void
 what_is_too_short_or_much_too_long_is_left_there(void **state)
 {
     (void)state;
-    (void)begin("dirty_decay_ms:-1");
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
     char *object = xa_fast_malloc(512 * KIB);
+    /* There is other memory, so that the stock need not yield. */
+    xa_fast_free(xa_fast_malloc(2 * MIB));
+    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_ALL), 2 * MIB);
     xa_fast_free(object);
     assert_ptr_not_equal(xa_fast_malloc(513 * KIB), object);
     assert_ptr_not_equal(xa_fast_malloc(380 * KIB), object);
@@ -274,6 +311,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        XA_OS_FAKE_FRESH(before_the_process_gets_larger_the_stock_is_used_up),
         XA_OS_FAKE_FRESH(what_was_freed_last_is_had_again),
         XA_OS_FAKE_FRESH(what_is_too_short_or_much_too_long_is_left_there),
         XA_OS_FAKE_FRESH(it_is_bounded_by_number_and_bytes),

@@ -152,6 +152,47 @@ a_run_can_grow_where_it_stands(void **state)
     xa_heap_check(XA_CHUNK_GRANULES);
 }
 
+static uint32_t
+take_with_room(unsigned granules)
+{
+    bool is_zeroed;
+    uint32_t run = xa_page_heap_take_with_room(&xa_heap, XA_RUN_FOR_LARGE, granules, &is_zeroed);
+    assert_int_not_equal(run, XA_GRANULE_NONE);
+    return run;
+}
+
+static void
+what_will_grow_is_put_where_it_can(void **state)
+{
+    (void)state;
+    xa_heap_begin(-1);
+    uint32_t hole = xa_heap_take(20), last = xa_heap_take(1);
+    xa_heap_give(hole, 20, 0);
+    /* The hole would do, but not for long; and what others need comes before the room. */
+    uint32_t run = take_with_room(5);
+    assert_int_equal(run, 2 * XA_CHUNK_GRANULES - XA_RUN_MAX_GRANULES);
+    (void)xa_heap_take(20);
+    assert_int_equal(xa_heap_take(40), last + 1);
+    assert_true(xa_page_heap_extend(&xa_heap, run, 5, XA_RUN_MAX_GRANULES));
+    xa_heap_check(1 + 20 + 40 + XA_RUN_MAX_GRANULES);
+    /* The chunk has no such place left: any place is better than a chunk more. */
+    assert_int_equal(take_with_room(5), last + 1 + 40);
+    assert_int_equal(xa_heap.counters.chunks, 1);
+    xa_heap_check(1 + 20 + 40 + XA_RUN_MAX_GRANULES + 5);
+}
+
+static void
+what_will_grow_takes_memory_that_is_resident_if_there_is_enough(void **state)
+{
+    (void)state;
+    xa_heap_begin(-1);
+    uint32_t hole = xa_heap_take_dirty(24), last = xa_heap_take(1);
+    xa_heap_give(hole, 24, 24);
+    assert_true(take_with_room(7) > last);
+    assert_int_equal(take_with_room(5), hole + 24 - 20);
+    xa_heap_check(1 + 7 + 5);
+}
+
 static void
 a_run_that_cannot_grow_stays_as_it_is(void **state)
 {
@@ -515,6 +556,8 @@ main(void)
         XA_OS_FAKE_FRESH(alignments_up_to_half_a_chunk_are_met),
         XA_OS_FAKE_FRESH(the_mapped_part_grows_as_it_is_needed),
         XA_OS_FAKE_FRESH(a_run_can_grow_where_it_stands),
+        XA_OS_FAKE_FRESH(what_will_grow_is_put_where_it_can),
+        XA_OS_FAKE_FRESH(what_will_grow_takes_memory_that_is_resident_if_there_is_enough),
         XA_OS_FAKE_FRESH(a_run_that_cannot_grow_stays_as_it_is),
         XA_OS_FAKE_FRESH(the_end_of_a_run_can_be_given_back),
         XA_OS_FAKE_FRESH(something_foreign_behind_a_chunk_stops_its_growth),

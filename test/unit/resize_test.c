@@ -103,6 +103,25 @@ a_run_that_cannot_grow_moves(void **state)
 }
 
 static void
+what_grows_step_by_step_moves_once(void **state)
+{
+    (void)state;
+    unsigned moves = 0;
+    unsigned char *object = make(60000, 1);
+    for (size_t size = 70000; size < 2 * MIB; size += size / 4) {
+        unsigned char *before = object;
+        object = xa_resize(object, size);
+        assert_non_null(object);
+        moves += object != before;
+        memset(object + 60000, 2, size - 60000);
+        /* What others need meanwhile is not put in its way. */
+        (void)make(50000, 3);
+    }
+    check(object, 0, 60000, 1);
+    assert_int_equal(moves, 1);
+}
+
+static void
 a_mapping_grows_without_a_copy(void **state)
 {
     (void)state;
@@ -245,6 +264,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_larger_small_object_is_a_copy),
         XA_OS_FAKE_FRESH(a_run_grows_and_shrinks_where_it_stands),
         XA_OS_FAKE_FRESH(a_run_that_cannot_grow_moves),
+        XA_OS_FAKE_FRESH(what_grows_step_by_step_moves_once),
         XA_OS_FAKE_FRESH(a_mapping_grows_without_a_copy),
         XA_OS_FAKE_FRESH(every_kind_becomes_every_other),
         XA_OS_FAKE_FRESH(without_memory_the_object_stays_as_it_is),

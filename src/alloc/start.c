@@ -245,8 +245,6 @@ expect_threads(void)
 static XA_COLD void
 join_threads(struct xa_thread_state *state)
 {
-    if (!atomic_load_explicit(&start.has_threads, memory_order_relaxed))
-        return;
     state->is_first = false;
     xa_thread_exit_arm(state);
 }
@@ -314,7 +312,8 @@ xa_start_thread(void)
     xa_fork_watch_check();
     if (XA_LIKELY(xa_thread_state_is_real(state))) {
         xa_fork_watch_expect();
-        if (XA_UNLIKELY(state->is_first))
+        if (state->is_first &&
+            XA_UNLIKELY(atomic_load_explicit(&start.has_threads, memory_order_relaxed)))
             join_threads(state);
         return state;
     }

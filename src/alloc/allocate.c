@@ -272,14 +272,14 @@ allocate(const struct request *request)
 
 /* The commonest miss of a small object. */
 static void *
-take_spare(struct xa_thread_state *self, size_t size)
+take_spare(unsigned size_class)
 {
-    /* 0 wraps around.  Whoever wants to be told has the long way taken. */
-    if (size - 1 >= XA_SMALL_MAX_BYTES || xa_check_is_on() ||
-        atomic_load_explicit(&xa_allocate_note, memory_order_relaxed) != NULL ||
+    struct xa_thread_state *self = xa_thread_state_self;
+    /* Whoever wants to be told has the long way taken. */
+    if (xa_check_is_on() || atomic_load_explicit(&xa_allocate_note, memory_order_relaxed) != NULL ||
         !xa_start_enter_quickly(self))
         return NULL;
-    void *object = xa_thread_cache_take_spare(self, xa_size_class_of(size));
+    void *object = xa_thread_cache_take_spare(self, size_class);
     xa_start_leave_quickly(self);
     return object;
 }
@@ -289,11 +289,13 @@ xa_allocate_beyond(size_t size)
 {
     struct xa_thread_state *self = xa_thread_state_self;
     void *object = xa_fast_take_small(size);
-    if (object == NULL && size > XA_SMALL_MAX_BYTES && size <= XA_LARGE_MAX_BYTES &&
-        xa_thread_state_is_real(self) && self->count == NULL)
+    if (object != NULL)
+        return object;
+    /* 0 wraps around, and has neither. */
+    if (size - 1 < XA_SMALL_MAX_BYTES)
+        object = take_spare(xa_size_class_of(size));
+    else if (size - 1 < XA_LARGE_MAX_BYTES && xa_thread_state_is_real(self) && self->count == NULL)
         object = xa_large_stock_take(self, size);
-    if (object == NULL)
-        object = take_spare(self, size);
     if (XA_LIKELY(object != NULL))
         return object;
     return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS, NULL, STAYS});
@@ -311,6 +313,8 @@ xa_allocate_zeroed(size_t size)
     size_t index = (size - 1) >> XA_TINY_SHIFT;
     if (XA_LIKELY(index < XA_TINY_STEPS)) {
         void *object = xa_fast_pop(xa_thread_state_self, xa_thread_state_self->class_of[index]);
+        if (object == NULL)
+            object = take_spare(xa_size_class_tiny[index]);
         if (XA_LIKELY(object != NULL))
             return memset(object, 0, size);
     }
@@ -325,6 +329,8 @@ xa_allocate_aligned(size_t alignment, size_t size)
     unsigned size_class = xa_size_class_of_aligned(size, alignment);
     if (XA_LIKELY(size_class != XA_CLASS_NONE)) {
         void *object = xa_fast_pop(xa_thread_state_self, size_class);
+        if (object == NULL)
+            object = take_spare(size_class);
         if (XA_LIKELY(object != NULL))
             return object;
     }

@@ -22,6 +22,9 @@
  *                                 a single store are whole; their locks are freed.
  *                                 A private arena is set aside as a whole, and begins anew.
  *
+ * Slabs that another thread had taken off their bin's lists, to purge them without a lock, are
+ * noted where the child finds them, and put back (slab_purge.c).
+ *
  * Caches of the other threads are adopted one by one, now and then when the child needs
  * memory (thread_cache.c).
  *
@@ -32,6 +35,7 @@
 #include "alloc/explicit_cache.h"
 #include "arena/arena.h"
 #include "arena/private_arena.h"
+#include "arena/slab_purge.h"
 #include "check/check.h"
 #include "extent/metadata.h"
 #include "extent/region.h"
@@ -54,6 +58,7 @@ xa_fork_in_child(void)
     struct xa_thread_state *self = xa_thread_state_self;
     bool is_real = xa_thread_state_is_real(self);
     xa_arena_reset_in_child(is_real ? self->arena : NULL);
+    xa_slab_purge_reset_in_child();
     xa_private_arena_reset_in_child(
         is_real && self->bound_arena != 0 ? self->bound_arena : XA_PRIVATE_ARENA_NONE);
     xa_explicit_cache_reset_in_child();

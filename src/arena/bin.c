@@ -195,7 +195,10 @@ xa_bin_set_aside(struct xa_bin *bin, uint32_t granule)
 void
 xa_bin_put_back(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
 {
-    move_up(bin, granule, 0, released);
+    if (released != NULL)
+        move_up(bin, granule, 0, released);
+    else
+        insert(bin, granule);
 }
 
 static void

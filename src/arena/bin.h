@@ -80,7 +80,10 @@ bool xa_bin_has_listed(const struct xa_bin *bin, uint32_t granule) XA_REQUIRES(b
 /* Put a listed slab aside, so that nobody takes from it.  Its objects may be freed meanwhile. */
 void xa_bin_set_aside(struct xa_bin *bin, uint32_t granule) XA_REQUIRES(bin->lock);
 
-/* The slab is as it was again; one that has become empty may be added to `released`. */
+/*
+ * The slab is as it was again; one that has become empty may be added to `released`, unless that
+ * is NULL.
+ */
 void xa_bin_put_back(struct xa_bin *bin, uint32_t granule, struct xa_bin_released *released)
     XA_REQUIRES(bin->lock);
 

@@ -19,11 +19,15 @@
  *      only makes more slots free and writes none
  *   3. with the bin's lock: back on a list
  *
- * A child that is forked between 1 and 3 never takes from that slab again; its objects are
- * valid.  A chunk that is to have huge pages is left alone unless it is requested.
+ * What is aside is noted in static memory, with the thread that is at it, before the bin's lock
+ * is given up: a child that is forked between 1 and 3 finds it there, and puts back what the
+ * threads had aside that it has not.  There is room for some sweeps at a time; one more has
+ * nothing to do, since others are at it.
+ *
+ * A chunk that is to have huge pages is left alone unless it is requested.
  *
  * Locking: the bin's lock is tried while the heap's is held, which is against the order of
- * ranks but cannot wait; and at most BATCH slabs are aside at a time.
+ * ranks but cannot wait; and at most BATCH slabs of a sweep are aside at a time.
  */
 #include "arena/slab_purge.h"
 
@@ -36,25 +40,51 @@
 
 enum {
     BATCH = 32,
+    SWEEPS_AT_A_TIME = 4,
     CHUNKS_A_SWEEP = 64,
     RESTS_MIN = 3,
     RESTS_NEVER = UINT8_MAX, /* the host refused; until something is taken from it */
+};
+
+/* The slabs that a sweep has aside. */
+struct batch {
+    _Atomic uintptr_t owner;  /* [a] the thread that sweeps; 0: nobody does */
+    unsigned count;           /* [t] this and the rest: of that thread */
+    uint32_t granules[BATCH]; /* changed under the bin's lock; NONE: back on a list */
+    uint8_t parts[BATCH];     /* what is to go of each */
 };
 
 struct sweep {
     bool is_forced;
     bool has_more; /* some slabs wait for their age, or for a busy lock */
     size_t purged_bytes;
+    struct batch *batch;
 };
 
-struct batch {
-    unsigned count;
-    uint32_t granules[BATCH];
-    unsigned parts[BATCH]; /* what is to go of each */
-};
+static struct batch batches[SWEEPS_AT_A_TIME];
 
 /* [a] The chunk slot where the next sweep begins. */
 static _Atomic size_t next_slot;
+
+/* A batch for the caller; NULL if enough others are at work. */
+static struct batch *
+take_batch(void)
+{
+    for (unsigned i = 0; i < SWEEPS_AT_A_TIME; i++) {
+        uintptr_t nobody = 0;
+        if (atomic_compare_exchange_strong_explicit(&batches[i].owner, &nobody, xa_os_thread_id(),
+                memory_order_acquire, memory_order_relaxed))
+            return &batches[i];
+    }
+    return NULL;
+}
+
+static void
+return_batch(struct batch *batch)
+{
+    /* Release: the next owner's stores come after this one's. */
+    atomic_store_explicit(&batch->owner, 0, memory_order_release);
+}
 
 /* The parts of the slab that are to go now.  Full ones, and those that a fork set aside, have none. */
 static unsigned
@@ -73,9 +103,10 @@ parts_due(struct sweep *sweep, const struct xa_bin *bin, uint32_t granule) XA_RE
 
 /* Add the slabs of a chunk that are due, from granule `from` on; the granule to go on from. */
 static unsigned
-choose(struct sweep *sweep, struct xa_arena *arena, const struct xa_chunk *chunk, unsigned from,
-    struct batch *batch) XA_REQUIRES(arena->heap.lock)
+choose(struct sweep *sweep, struct xa_arena *arena, const struct xa_chunk *chunk, unsigned from)
+    XA_REQUIRES(arena->heap.lock)
 {
+    struct batch *batch = sweep->batch;
     uint32_t first = (uint32_t)(chunk->region.slot * XA_CHUNK_GRANULES);
     while (from < chunk->mapped_granules && batch->count < BATCH) {
         /* Acquire: with the class comes the slab's record. */
@@ -94,7 +125,7 @@ choose(struct sweep *sweep, struct xa_arena *arena, const struct xa_chunk *chunk
             if (parts != 0) {
                 xa_bin_set_aside(bin, first + from);
                 batch->granules[batch->count] = first + from;
-                batch->parts[batch->count++] = parts;
+                batch->parts[batch->count++] = (uint8_t)parts;
             }
             xa_lock_unlock(&bin->lock);
         } else {
@@ -122,10 +153,25 @@ drop(uint32_t granule, unsigned parts)
     return dropped;
 }
 
+/*
+ * The slab is on a list again, unless its bin was set aside with all its slabs: by the child
+ * that a signal handler forked in the middle of the sweep.
+ */
+static void
+put_back(struct xa_bin *bin, struct batch *batch, unsigned index, struct xa_bin_released *released)
+    XA_REQUIRES(bin->lock)
+{
+    uint32_t granule = batch->granules[index];
+    if (xa_page_map_record(granule)->as.slab.generation == bin->generation)
+        xa_bin_put_back(bin, granule, released);
+    batch->granules[index] = XA_GRANULE_NONE;
+}
+
 /* What is aside loses its parts and comes back. */
 static void
-purge(struct sweep *sweep, struct xa_arena *arena, const struct batch *batch)
+purge(struct sweep *sweep, struct xa_arena *arena)
 {
+    struct batch *batch = sweep->batch;
     for (unsigned i = 0; i < batch->count; i++) {
         uint32_t granule = batch->granules[i];
         struct xa_extent *record = xa_page_map_record(granule);
@@ -139,7 +185,7 @@ purge(struct sweep *sweep, struct xa_arena *arena, const struct batch *batch)
         xa_slab_note_purged(granule, dropped);
         if (dropped != batch->parts[i])
             record->as.slab.rests = RESTS_NEVER;
-        xa_bin_put_back(bin, granule, &released);
+        put_back(bin, batch, i, &released);
         xa_lock_unlock(&bin->lock);
         if (released.count > 0)
             xa_arena_release(arena, &released, size_class);
@@ -172,14 +218,13 @@ sweep_slot(struct sweep *sweep, size_t slot)
     if (arena == NULL)
         return;
     for (unsigned granule = 0; granule < XA_CHUNK_GRANULES;) {
-        struct batch batch;
-        batch.count = 0;
+        sweep->batch->count = 0;
         xa_lock_lock(&arena->heap.lock);
         const struct xa_chunk *chunk = chunk_of(sweep, &arena->heap, slot);
-        granule = chunk == NULL ? XA_CHUNK_GRANULES : choose(sweep, arena, chunk, granule, &batch);
+        granule = chunk == NULL ? XA_CHUNK_GRANULES : choose(sweep, arena, chunk, granule);
         bool is_end = chunk == NULL || granule >= chunk->mapped_granules;
         xa_lock_unlock(&arena->heap.lock);
-        purge(sweep, arena, &batch);
+        purge(sweep, arena);
         if (is_end)
             return;
     }
@@ -194,7 +239,9 @@ slot_limit(void)
 bool
 xa_slab_purge_sweep(void)
 {
-    struct sweep sweep = {.is_forced = false};
+    struct sweep sweep = {.is_forced = false, .batch = take_batch()};
+    if (sweep.batch == NULL)
+        return true;
     size_t limit = slot_limit();
     size_t slot = atomic_load_explicit(&next_slot, memory_order_relaxed);
     unsigned chunks = 0;
@@ -202,6 +249,7 @@ xa_slab_purge_sweep(void)
         chunks += xa_page_map_region(slot) != NULL;
         sweep_slot(&sweep, slot);
     }
+    return_batch(sweep.batch);
     atomic_store_explicit(&next_slot, slot < limit ? slot : 0, memory_order_relaxed);
     return sweep.has_more || slot < limit;
 }
@@ -209,12 +257,45 @@ xa_slab_purge_sweep(void)
 size_t
 xa_slab_purge_all(uint64_t deadline_ms)
 {
-    struct sweep sweep = {.is_forced = true};
+    struct sweep sweep = {.is_forced = true, .batch = take_batch()};
+    if (sweep.batch == NULL)
+        return 0;
     for (size_t slot = 0; slot < slot_limit(); slot++) {
         if (deadline_ms != UINT64_MAX && xa_os_now_ms() >= deadline_ms)
             break;
         if (xa_page_map_region(slot) != NULL)
             sweep_slot(&sweep, slot);
     }
+    return_batch(sweep.batch);
     return sweep.purged_bytes;
+}
+
+/* The thread that had these aside did not come along. */
+static void
+put_all_back(struct batch *batch)
+{
+    for (unsigned i = 0; i < batch->count; i++) {
+        if (batch->granules[i] == XA_GRANULE_NONE)
+            continue;
+        const struct xa_extent *record = xa_page_map_record(batch->granules[i]);
+        struct xa_bin *bin = &xa_arena_at(record->arena)->bins[record->size_class];
+        /* It is free, or a signal handler forks in the middle of what is done under it: let it be. */
+        if (!xa_lock_try(&bin->lock))
+            continue;
+        put_back(bin, batch, i, NULL);
+        xa_lock_unlock(&bin->lock);
+    }
+    batch->count = 0;
+}
+
+void
+xa_slab_purge_reset_in_child(void)
+{
+    for (unsigned i = 0; i < SWEEPS_AT_A_TIME; i++) {
+        uintptr_t owner = atomic_load_explicit(&batches[i].owner, memory_order_relaxed);
+        if (owner == 0 || owner == xa_os_thread_id())
+            continue;
+        put_all_back(&batches[i]);
+        return_batch(&batches[i]);
+    }
 }

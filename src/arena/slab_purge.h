@@ -18,4 +18,7 @@ bool xa_slab_purge_sweep(void);
 /* Purge all slabs, however fresh, as far as it goes until a time.  Bytes given back. */
 size_t xa_slab_purge_all(uint64_t deadline_ms);
 
+/* In a forked child, after its bins' locks: put back what other threads' sweeps had in hand. */
+void xa_slab_purge_reset_in_child(void);
+
 #endif

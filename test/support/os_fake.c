@@ -94,6 +94,7 @@ static struct {
     struct xa_os_facts facts;
     enum xa_os_result map_failure;
     bool may_be_taken;
+    void (*_Atomic guest)(void); /* in purges */
     size_t mapped_max;
     uintptr_t address_end;
     uint64_t now_ms;
@@ -483,6 +484,9 @@ bool
 xa_os_purge(uintptr_t address, size_t bytes)
 {
     check_multiple("purged something else than pages", address, bytes);
+    void (*guest)(void) = settings.guest;
+    if (guest != NULL)
+        guest();
     pthread_mutex_lock(&mutex);
     bool fails = is_to_fail(XA_OS_FAKE_PURGE);
     if (!covers(address, bytes))
@@ -934,6 +938,12 @@ void
 xa_os_fake_set_map_failure(enum xa_os_result result)
 {
     settings.map_failure = result;
+}
+
+void
+xa_os_fake_set_guest(void (*guest)(void))
+{
+    settings.guest = guest;
 }
 
 void

@@ -89,6 +89,9 @@ void xa_os_fake_let_be_taken(void);
 /* What failing calls of xa_os_map() return from now on; NO_MEMORY at first. */
 void xa_os_fake_set_map_failure(enum xa_os_result result);
 
+/* Called within each purge, before it, without any lock of this host's; NULL: nothing is. */
+void xa_os_fake_set_guest(void (*guest)(void));
+
 /* Let nothing fail any more. */
 void xa_os_fake_stop_failing(void);
 

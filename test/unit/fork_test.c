@@ -21,7 +21,10 @@
 #include "alloc/fast_path.h"
 #include "alloc/resize.h"
 #include "alloc/start.h"
+#include "arena/slab.h"
+#include "arena/slab_purge.h"
 #include "control/statistics.h"
+#include "os/fork_watch.h"
 #include "page/huge.h"
 #include "support/child.h"
 #include "support/threads.h"
@@ -64,16 +67,28 @@ stand_by(void *argument)
 }
 
 static void
-begin(void (*prepare)(void), void (*undo)(void))
+begin_process(void)
 {
     xa_os_fake_set_environment("XALLOC_CONF", "narenas:1,dirty_decay_ms:-1");
     assert_non_null(xa_fast_malloc(SIZE));
+}
+
+static void
+begin_bystander(void (*prepare)(void), void (*undo)(void))
+{
     bystander.prepare = prepare;
     bystander.undo = undo;
     pthread_barrier_init(&bystander.ready, NULL, 2);
     pthread_barrier_init(&bystander.over, NULL, 2);
     assert_int_equal(pthread_create(&bystander.thread, NULL, stand_by, NULL), 0);
     pthread_barrier_wait(&bystander.ready);
+}
+
+static void
+begin(void (*prepare)(void), void (*undo)(void))
+{
+    begin_process();
+    begin_bystander(prepare, undo);
 }
 
 static pid_t
@@ -243,6 +258,156 @@ locks_of_a_thread_that_is_gone_hold_nobody_up(void **state)
     end();
 }
 
+/* A class with one slab, and in this one object. */
+static unsigned swept_class;
+static unsigned char *survivor;
+
+static void
+leave_one_object_in_a_slab(void)
+{
+    void *objects[64];
+    swept_class = xa_size_class_of_aligned(1024, 1);
+    unsigned count = xa_size_class_table[swept_class].slots;
+    assert_int_equal(xa_arena_take(xa_arena_at(0), swept_class, objects, count), count);
+    survivor = objects[0];
+    memset(survivor, 1, 1024);
+    assert_int_equal(
+        xa_arena_return(swept_class, objects + 1, count - 1, XA_ARENA_WAIT), count - 1);
+}
+
+/* Take all that fits into the slab: nothing of it is lost, and nothing comes twice. */
+static int
+use_what_was_swept(void)
+{
+    struct xa_arena *arena = xa_arena_at(0);
+    unsigned slots = xa_size_class_table[swept_class].slots;
+    void *objects[64];
+    /* As every slow path does first. */
+    xa_fork_watch_check();
+    XA_CHILD_CHECK(survivor[0] == 1 && survivor[1023] == 1);
+    XA_CHILD_CHECK(arena->bins[swept_class].counters.slabs == 1);
+    XA_CHILD_CHECK(xa_arena_take(arena, swept_class, objects, slots - 1) == slots - 1);
+    XA_CHILD_CHECK(arena->bins[swept_class].counters.slabs == 1);
+    for (unsigned i = 0; i < slots - 1; i++) {
+        XA_CHILD_CHECK(objects[i] != survivor);
+        memset(objects[i], 2, 1024);
+    }
+    XA_CHILD_CHECK(survivor[0] == 1 && survivor[1023] == 1);
+    (void)xa_arena_return(swept_class, objects, slots - 1, XA_ARENA_WAIT);
+    return use_everything();
+}
+
+/* Within a sweep, without a lock: as if the bystander were slow, once. */
+static void
+stand_by_in_a_sweep(void)
+{
+    xa_os_fake_set_guest(NULL);
+    pthread_barrier_wait(&bystander.ready);
+    pthread_barrier_wait(&bystander.over);
+}
+
+static void *
+sweep(void *argument)
+{
+    (void)argument;
+    xa_fast_free(xa_fast_malloc(SIZE));
+    xa_os_fake_set_guest(stand_by_in_a_sweep);
+    (void)xa_slab_purge_all(UINT64_MAX);
+    return NULL;
+}
+
+static void
+a_slab_that_a_thread_that_is_gone_was_purging_is_used_again(void **state)
+{
+    (void)state;
+    begin_process();
+    leave_one_object_in_a_slab();
+    pthread_barrier_init(&bystander.ready, NULL, 2);
+    pthread_barrier_init(&bystander.over, NULL, 2);
+    assert_int_equal(pthread_create(&bystander.thread, NULL, sweep, NULL), 0);
+    pthread_barrier_wait(&bystander.ready);
+    expect_of_children(use_what_was_swept);
+    end();
+    assert_int_equal(use_what_was_swept(), 0);
+}
+
+static pid_t pid_of_handler;
+
+/* As a signal handler that interrupts the sweep would. */
+static void
+fork_in_a_sweep(void)
+{
+    xa_os_fake_set_guest(NULL);
+    pid_of_handler = fork_bare();
+}
+
+static void
+expect_of_handler_s_child(void (*handler)(void), int (*function)(void))
+{
+    xa_os_fake_set_guest(handler);
+    (void)xa_slab_purge_all(UINT64_MAX);
+    if (pid_of_handler == 0)
+        _exit(function());
+    int status = xa_child_wait(pid_of_handler, SECONDS);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(use_what_was_swept(), 0);
+}
+
+static void
+a_sweep_goes_on_in_the_child_of_its_own_thread(void **state)
+{
+    (void)state;
+    begin_process();
+    leave_one_object_in_a_slab();
+    expect_of_handler_s_child(fork_in_a_sweep, use_what_was_swept);
+}
+
+static void
+hold_the_bin(void)
+{
+    /* The first slow path with two threads: from now on children are noticed. */
+    xa_fast_free(xa_fast_malloc(SIZE));
+    xa_lock_lock(&xa_arena_at(0)->bins[swept_class].lock);
+}
+
+static void
+release_the_bin(void)
+{
+    xa_lock_unlock(&xa_arena_at(0)->bins[swept_class].lock);
+}
+
+static void
+fork_while_another_thread_has_the_bin(void)
+{
+    begin_bystander(hold_the_bin, release_the_bin);
+    fork_in_a_sweep();
+    if (pid_of_handler != 0)
+        end();
+}
+
+static int
+leave_the_slab_alone(void)
+{
+    struct xa_arena *arena = xa_arena_at(0);
+    void *objects[64];
+    XA_CHILD_CHECK(survivor[0] == 1 && survivor[1023] == 1);
+    unsigned count = xa_arena_take(arena, swept_class, objects, 64);
+    XA_CHILD_CHECK(count != 0);
+    for (unsigned i = 0; i < count; i++)
+        XA_CHILD_CHECK(xa_slab_of((uintptr_t)objects[i]) != xa_slab_of((uintptr_t)survivor));
+    return use_everything();
+}
+
+static void
+a_sweep_brings_nothing_back_to_a_bin_that_was_set_aside(void **state)
+{
+    (void)state;
+    begin_process();
+    leave_one_object_in_a_slab();
+    expect_of_handler_s_child(fork_while_another_thread_has_the_bin, leave_the_slab_alone);
+}
+
 static int
 fork_again(void)
 {
@@ -340,6 +505,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         XA_OS_FAKE_FRESH(the_cache_of_a_thread_that_is_gone_is_used_up),
         XA_OS_FAKE_FRESH(locks_of_a_thread_that_is_gone_hold_nobody_up),
+        XA_OS_FAKE_FRESH(a_slab_that_a_thread_that_is_gone_was_purging_is_used_again),
+        XA_OS_FAKE_FRESH(a_sweep_goes_on_in_the_child_of_its_own_thread),
+        XA_OS_FAKE_FRESH(a_sweep_brings_nothing_back_to_a_bin_that_was_set_aside),
         XA_OS_FAKE_FRESH(a_child_may_fork_in_turn),
         XA_OS_FAKE_FRESH(a_child_may_start_threads),
         XA_OS_FAKE_FRESH(a_process_with_one_thread_forks_as_ever),

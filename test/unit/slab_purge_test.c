@@ -15,6 +15,8 @@
 
 enum {
     SWEEPS_TO_AGE = 4,
+    SWEEPS_AT_A_TIME = 4,
+    SLABS_A_SWEEP = 32, /* that are off their lists at a time */
     OBJECTS_MAX = 20000,
     THREADS = 3,
     ROUNDS = 3000,
@@ -194,6 +196,42 @@ a_deadline_in_the_past_stops_it(void **state)
     assert_int_not_equal(xa_slab_purge_all(UINT64_MAX), 0);
 }
 
+static unsigned begun;
+static size_t given_within;
+
+/* In a sweep, another one begins: by a signal handler, or by another thread. */
+static void
+sweep_within(void)
+{
+    begun++;
+    size_t given = xa_slab_purge_all(UINT64_MAX);
+    given_within += given;
+    if (given == 0)
+        xa_os_fake_set_guest(NULL);
+}
+
+static void
+sweeps_share_the_slabs_and_some_are_enough(void **state)
+{
+    unsigned size_class = xa_size_class_of_aligned(1024, 1);
+    unsigned slots = xa_size_class_table[size_class].slots;
+    unsigned slabs = SLABS_A_SWEEP * (SWEEPS_AT_A_TIME + 1);
+    (void)state;
+    begin();
+    fill(size_class, slots * slabs);
+    for (unsigned i = 0; i < slots * slabs; i++)
+        if (i % slots != 0)
+            release(size_class, i);
+    xa_os_fake_set_guest(sweep_within);
+    size_t given = xa_slab_purge_all(UINT64_MAX) + given_within;
+    /* The last one that began found that there were enough. */
+    assert_int_equal(begun, SWEEPS_AT_A_TIME);
+    assert_int_equal(given, slabs * (XA_GRANULE_BYTES - xa_os_facts.page_bytes));
+    assert_int_equal(xa_slab_purge_all(UINT64_MAX), 0);
+    for (unsigned i = 0; i < slots * slabs; i += slots)
+        assert_whole(size_class, objects[i]);
+}
+
 /* Take and free at random, with a mark in what is held. */
 static void
 churn(unsigned index, void *argument)
@@ -258,6 +296,7 @@ main(void)
         XA_OS_FAKE_FRESH(what_was_purged_is_used_again),
         XA_OS_FAKE_FRESH(a_host_that_refuses_is_not_asked_for_ever),
         XA_OS_FAKE_FRESH(a_deadline_in_the_past_stops_it),
+        XA_OS_FAKE_FRESH(sweeps_share_the_slabs_and_some_are_enough),
         XA_OS_FAKE_FRESH(threads_that_allocate_meanwhile_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,50 @@ what_was_live_lately_may_stay_dirty(void **state)
     assert_int_equal(xa_page_heap_counter(&xa_heap.peak_bytes), 0);
 }
 
+/* What stays dirty of a burst of 200 MiB, on top of which nothing lives; the clock stands still. */
+static size_t
+dirty_after_a_burst(void)
+{
+    enum { RUNS = 100 };
+    uint32_t runs[RUNS];
+    for (int i = 0; i < RUNS; i++)
+        runs[i] = xa_heap_take(XA_RUN_MAX_GRANULES);
+    for (int i = 0; i < RUNS; i++)
+        xa_heap_give(runs[i], XA_RUN_MAX_GRANULES, XA_RUN_MAX_GRANULES);
+    xa_page_purge_tick(&xa_heap);
+    return xa_page_heap_counter(&xa_heap.counters.dirty_bytes);
+}
+
+static void
+the_bound_goes_by_the_time_that_holds_for_the_heap(void **state)
+{
+    /* With a time a burst may stay, but for a chunk, until it is old; where nothing grows old, 64 MiB. */
+    size_t burst = (size_t)200 << 20, bound = (size_t)64 << 20;
+    (void)state;
+    xa_os_fake_set_clock(5000);
+    xa_heap_begin(-1);
+    assert_int_equal(dirty_after_a_burst(), bound);
+    xa_page_purge_set_time_ms(&xa_heap, XA_PAGE_PURGE_DIRTY, 1000);
+    assert_in_range(dirty_after_a_burst(), burst - XA_CHUNK_BYTES, burst);
+    xa_page_purge_set_time_ms(&xa_heap, XA_PAGE_PURGE_DIRTY, -1);
+    assert_int_equal(dirty_after_a_burst(), bound);
+    /* The process's own time is for heaps that have none. */
+    xa_page_purge_set_time_ms(NULL, XA_PAGE_PURGE_DIRTY, 1000);
+    assert_int_equal(dirty_after_a_burst(), bound);
+}
+
+static void
+the_bound_goes_by_the_time_that_was_set_for_all_heaps(void **state)
+{
+    size_t burst = (size_t)200 << 20;
+    (void)state;
+    xa_os_fake_set_clock(5000);
+    xa_heap_begin(1000);
+    assert_in_range(dirty_after_a_burst(), burst - XA_CHUNK_BYTES, burst);
+    xa_page_purge_set_time_ms(NULL, XA_PAGE_PURGE_DIRTY, -1);
+    assert_int_equal(dirty_after_a_burst(), (size_t)64 << 20);
+}
+
 /* ---- With muzzy_decay_ms ---- */
 
 static void
@@ -618,6 +662,8 @@ main(void)
         XA_OS_FAKE_FRESH(never_is_never),
         XA_OS_FAKE_FRESH(dirty_memory_is_bounded_whatever_the_clock_says),
         XA_OS_FAKE_FRESH(what_was_live_lately_may_stay_dirty),
+        XA_OS_FAKE_FRESH(the_bound_goes_by_the_time_that_holds_for_the_heap),
+        XA_OS_FAKE_FRESH(the_bound_goes_by_the_time_that_was_set_for_all_heaps),
         XA_OS_FAKE_FRESH(muzzy_granules_decay_after_dirty_ones),
         XA_OS_FAKE_FRESH(without_the_option_nothing_is_muzzy),
         XA_OS_FAKE_FRESH(strict_syscalls_have_no_muzzy_stage),

@@ -36,8 +36,6 @@ static uintptr_t
 take_page(void)
 {
     size_t page = xa_os_facts.page_bytes;
-    if (xa_options.strict_syscalls)
-        return 0;
     if (page > SMALL_PAGE_BYTES)
         return xa_os_map_anywhere(page);
     return xa_bits_align_up((uintptr_t)xa_fork_watch_space, page);
@@ -62,24 +60,31 @@ begin(void)
         &xa_fork_watch_word, &none, word, memory_order_release, memory_order_relaxed);
 }
 
-void
-xa_fork_watch_begin(void)
+/*
+ * Several threads may do this at a time, and each does the same.  Should another thread fork
+ * meanwhile, the child knows of no watch, has nothing to repair, and will begin anew.  Only
+ * this thread must not fork in the middle, from a signal handler, lest it set the word
+ * once more in a child: hence no signals.
+ */
+static void
+begin_without_signals(void)
 {
-    /* Acquire: whoever finds that it has begun finds the pointer set. */
-    if (XA_LIKELY(atomic_load_explicit(&xa_fork_watch_has_begun, memory_order_acquire)))
-        return;
-    /*
-     * Several threads may do this at a time, and each does the same.  Should another thread fork
-     * meanwhile, the child knows of no watch, has nothing to repair, and will begin anew.  Only
-     * this thread must not fork in the middle, from a signal handler, lest it set the word
-     * once more in a child: hence no signals.
-     */
     sigset_t all, before;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     if (!is_watched())
         begin();
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void
+xa_fork_watch_begin(void)
+{
+    /* Acquire: whoever finds that it has begun finds the pointer set. */
+    if (XA_LIKELY(atomic_load_explicit(&xa_fork_watch_has_begun, memory_order_acquire)))
+        return;
+    if (!xa_options.strict_syscalls)
+        begin_without_signals();
     atomic_store_explicit(&xa_fork_watch_has_begun, true, memory_order_release);
 }
 

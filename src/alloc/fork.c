@@ -32,10 +32,13 @@
  */
 #include "alloc/fork.h"
 
+#include <stdatomic.h>
+
 #include "alloc/explicit_cache.h"
 #include "arena/arena.h"
 #include "arena/private_arena.h"
 #include "arena/slab_purge.h"
+#include "base/assert.h"
 #include "check/check.h"
 #include "extent/metadata.h"
 #include "extent/region.h"
@@ -44,7 +47,25 @@
 #include "page/window.h"
 #include "thread/thread_cache.h"
 
-void (*_Atomic xa_fork_more)(void);
+/* [a] Of layers above; NULL behind the last. */
+static void (*_Atomic resets[XA_FORK_RESETS_MAX])(void);
+
+void
+xa_fork_call(void (*reset)(void))
+{
+    for (unsigned i = 0; i < XA_FORK_RESETS_MAX; i++) {
+        void (*there)(void) = atomic_load_explicit(&resets[i], memory_order_relaxed);
+        if (there == NULL &&
+            atomic_compare_exchange_strong_explicit(
+                &resets[i], &there, reset, memory_order_relaxed, memory_order_relaxed))
+            break;
+        if (there == reset)
+            break;
+        xa_assert(i + 1 < XA_FORK_RESETS_MAX);
+    }
+    /* A child that finds something to do must find this, too. */
+    atomic_signal_fence(memory_order_seq_cst);
+}
 
 void
 xa_fork_in_child(void)
@@ -67,7 +88,9 @@ xa_fork_in_child(void)
         atomic_load_explicit(&self->revocation, memory_order_relaxed) != XA_REVOCATION_NONE)
         xa_thread_cache_restore(self);
     xa_thread_state_reset_in_child();
-    void (*more)(void) = atomic_load_explicit(&xa_fork_more, memory_order_relaxed);
-    if (more != NULL)
-        more();
+    for (unsigned i = 0; i < XA_FORK_RESETS_MAX; i++) {
+        void (*reset)(void) = atomic_load_explicit(&resets[i], memory_order_relaxed);
+        if (reset != NULL)
+            reset();
+    }
 }

@@ -4,15 +4,14 @@
 #ifndef XA_ALLOC_FORK_H
 #define XA_ALLOC_FORK_H
 
-#include <stdatomic.h>
-
 /* Make the heap usable in a child: set aside what another thread was changing. */
 void xa_fork_in_child(void);
 
 /*
- * What a layer above has to do then, or NULL; it sets this before there is something to do,
- * since this layer does not know it.
+ * Have `reset` called then, too: for what a layer above has to do, which this one does not know.
+ * Before there is something to do, as often as one likes; by at most XA_FORK_RESETS_MAX.
  */
-extern void (*_Atomic xa_fork_more)(void);
+enum { XA_FORK_RESETS_MAX = 3 };
+void xa_fork_call(void (*reset)(void));
 
 #endif

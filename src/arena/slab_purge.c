@@ -33,6 +33,7 @@
 
 #include "arena/arena.h"
 #include "arena/slab.h"
+#include "os/claim.h"
 #include "os/os.h"
 #include "page/chunk.h"
 #include "page/huge_page.h"
@@ -48,8 +49,8 @@ enum {
 
 /* The slabs that a sweep has aside. */
 struct batch {
-    _Atomic uintptr_t owner;  /* [a] the thread that sweeps; 0: nobody does */
-    unsigned count;           /* [t] this and the rest: of that thread */
+    struct xa_claim claim; /* the thread's that sweeps, and with it the rest */
+    unsigned count;
     uint32_t granules[BATCH]; /* changed under the bin's lock; NONE: back on a list */
     uint8_t parts[BATCH];     /* what is to go of each */
 };
@@ -70,20 +71,10 @@ static _Atomic size_t next_slot;
 static struct batch *
 take_batch(void)
 {
-    for (unsigned i = 0; i < SWEEPS_AT_A_TIME; i++) {
-        uintptr_t nobody = 0;
-        if (atomic_compare_exchange_strong_explicit(&batches[i].owner, &nobody, xa_os_thread_id(),
-                memory_order_acquire, memory_order_relaxed))
+    for (unsigned i = 0; i < SWEEPS_AT_A_TIME; i++)
+        if (xa_claim_try(&batches[i].claim))
             return &batches[i];
-    }
     return NULL;
-}
-
-static void
-return_batch(struct batch *batch)
-{
-    /* Release: the next owner's stores come after this one's. */
-    atomic_store_explicit(&batch->owner, 0, memory_order_release);
 }
 
 /* The parts of the slab that are to go now.  Full ones, and those that a fork set aside, have none. */
@@ -249,7 +240,7 @@ xa_slab_purge_sweep(void)
         chunks += xa_page_map_region(slot) != NULL;
         sweep_slot(&sweep, slot);
     }
-    return_batch(sweep.batch);
+    xa_claim_give_up(&sweep.batch->claim);
     atomic_store_explicit(&next_slot, slot < limit ? slot : 0, memory_order_relaxed);
     return sweep.has_more || slot < limit;
 }
@@ -266,7 +257,7 @@ xa_slab_purge_all(uint64_t deadline_ms)
         if (xa_page_map_region(slot) != NULL)
             sweep_slot(&sweep, slot);
     }
-    return_batch(sweep.batch);
+    xa_claim_give_up(&sweep.batch->claim);
     return sweep.purged_bytes;
 }
 
@@ -292,10 +283,9 @@ void
 xa_slab_purge_reset_in_child(void)
 {
     for (unsigned i = 0; i < SWEEPS_AT_A_TIME; i++) {
-        uintptr_t owner = atomic_load_explicit(&batches[i].owner, memory_order_relaxed);
-        if (owner == 0 || owner == xa_os_thread_id())
+        if (!xa_claim_is_orphan(&batches[i].claim))
             continue;
         put_all_back(&batches[i]);
-        return_batch(&batches[i]);
+        xa_claim_give_up(&batches[i].claim);
     }
 }

@@ -11,7 +11,9 @@
  */
 #include "control/outlet.h"
 
+#include "alloc/fork.h"
 #include "config/options.h"
+#include "os/claim.h"
 #include "os/os.h"
 
 enum { PATH_BYTES = XA_OPTION_TEXT_MAX + 64 };
@@ -106,18 +108,27 @@ xa_outlet_report(const char *title, const char *letters)
     (void)xa_report_write(title, &wish, write_to_file, &file);
 }
 
+static struct xa_claim interval_claim;
+
+static void
+reset_in_child(void)
+{
+    if (xa_claim_is_orphan(&interval_claim))
+        xa_claim_give_up(&interval_claim);
+}
+
 void
 xa_outlet_note_allocated(size_t bytes)
 {
     static _Atomic uint64_t allocated;
-    static _Atomic bool is_busy;
     uint64_t interval = xa_options.stats_interval == 0 ? 1 : xa_options.stats_interval;
     uint64_t before = atomic_fetch_add_explicit(&allocated, bytes, memory_order_relaxed);
     if ((before + bytes) / interval == before / interval)
         return;
     /* A report whose writer allocates does not lead to another one. */
-    if (atomic_exchange_explicit(&is_busy, true, memory_order_relaxed))
+    xa_fork_call(reset_in_child);
+    if (!xa_claim_try(&interval_claim))
         return;
     xa_outlet_report(" at an interval", xa_options.stats_interval_opts);
-    atomic_store_explicit(&is_busy, false, memory_order_relaxed);
+    xa_claim_give_up(&interval_claim);
 }

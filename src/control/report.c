@@ -6,15 +6,17 @@
  *
  * The statistics and the buffer of a report are static, so that a signal handler on a
  * small stack can write one too.  There are a few such sets: one report may begin in the
- * middle of another.
+ * middle of another.  A forked child gives up those that other threads were at.
  */
 #include "control/report.h"
 
 #include <stdatomic.h>
 
+#include "alloc/fork.h"
 #include "config/options.h"
 #include "control/jemalloc_report.h"
 #include "control/measures.h"
+#include "os/claim.h"
 #include "os/os.h"
 
 enum {
@@ -34,7 +36,7 @@ struct report {
 };
 
 struct set {
-    _Atomic bool is_busy;
+    struct xa_claim claim;
     struct report report;
     char buffer[XA_EMITTER_BUFFER_BYTES];
 };
@@ -582,14 +584,22 @@ depth_for(unsigned parts)
                                                : XA_STATISTICS_WITH_HUGE_PAGES;
 }
 
+/* What other threads were writing will never be finished here. */
+static void
+reset_in_child(void)
+{
+    for (unsigned i = 0; i < SETS; i++)
+        if (xa_claim_is_orphan(&xa_report_sets[i].claim))
+            xa_claim_give_up(&xa_report_sets[i].claim);
+}
+
 static struct set *
 take_set(void)
 {
-    for (unsigned i = 0; i < SETS; i++) {
-        /* Acquire, and release at the end: the next one finds it as the last left it. */
-        if (!atomic_exchange_explicit(&xa_report_sets[i].is_busy, true, memory_order_acquire))
+    xa_fork_call(reset_in_child);
+    for (unsigned i = 0; i < SETS; i++)
+        if (xa_claim_try(&xa_report_sets[i].claim))
             return &xa_report_sets[i];
-    }
     return NULL;
 }
 
@@ -608,6 +618,6 @@ xa_report_write(
     xa_emitter_begin(&report->emitter, wish->form, set->buffer, writer, context);
     put_report(report, title);
     xa_emitter_end(&report->emitter);
-    atomic_store_explicit(&set->is_busy, false, memory_order_release);
+    xa_claim_give_up(&set->claim);
     return true;
 }

@@ -42,11 +42,7 @@ reset_in_child(void)
 void
 xa_snapshot_begin(void)
 {
-    if (atomic_load_explicit(&xa_fork_more, memory_order_relaxed) != NULL)
-        return;
-    atomic_store_explicit(&xa_fork_more, reset_in_child, memory_order_relaxed);
-    /* A child that finds the lock taken must find this, too: not after the lock. */
-    atomic_signal_fence(memory_order_seq_cst);
+    xa_fork_call(reset_in_child);
 }
 
 static size_t

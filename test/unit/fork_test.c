@@ -23,8 +23,12 @@
 #include "alloc/start.h"
 #include "arena/slab.h"
 #include "arena/slab_purge.h"
+#include "config/options.h"
+#include "control/outlet.h"
+#include "control/report.h"
 #include "control/statistics.h"
 #include "os/fork_watch.h"
+#include "os/message.h"
 #include "page/huge.h"
 #include "support/child.h"
 #include "support/threads.h"
@@ -54,13 +58,19 @@ static struct bystander bystander;
 static void *left[OBJECTS]; /* objects that the bystander keeps live */
 static size_t cached;       /* objects in its cache */
 
+static void
+stand_by(void)
+{
+    pthread_barrier_wait(&bystander.ready);
+    pthread_barrier_wait(&bystander.over);
+}
+
 static void *
-stand_by(void *argument)
+prepare_and_stand_by(void *argument)
 {
     (void)argument;
     bystander.prepare();
-    pthread_barrier_wait(&bystander.ready);
-    pthread_barrier_wait(&bystander.over);
+    stand_by();
     if (bystander.undo != NULL)
         bystander.undo();
     return NULL;
@@ -73,15 +83,22 @@ begin_process(void)
     assert_non_null(xa_fast_malloc(SIZE));
 }
 
+/* A thread whose body stands by somewhere. */
+static void
+begin_standing_by(void *(*body)(void *))
+{
+    pthread_barrier_init(&bystander.ready, NULL, 2);
+    pthread_barrier_init(&bystander.over, NULL, 2);
+    assert_int_equal(pthread_create(&bystander.thread, NULL, body, NULL), 0);
+    pthread_barrier_wait(&bystander.ready);
+}
+
 static void
 begin_bystander(void (*prepare)(void), void (*undo)(void))
 {
     bystander.prepare = prepare;
     bystander.undo = undo;
-    pthread_barrier_init(&bystander.ready, NULL, 2);
-    pthread_barrier_init(&bystander.over, NULL, 2);
-    assert_int_equal(pthread_create(&bystander.thread, NULL, stand_by, NULL), 0);
-    pthread_barrier_wait(&bystander.ready);
+    begin_standing_by(prepare_and_stand_by);
 }
 
 static void
@@ -297,13 +314,11 @@ use_what_was_swept(void)
     return use_everything();
 }
 
-/* Within a sweep, without a lock: as if the bystander were slow, once. */
 static void
 stand_by_in_a_sweep(void)
 {
     xa_os_fake_set_guest(NULL);
-    pthread_barrier_wait(&bystander.ready);
-    pthread_barrier_wait(&bystander.over);
+    stand_by();
 }
 
 static void *
@@ -322,10 +337,7 @@ a_slab_that_a_thread_that_is_gone_was_purging_is_used_again(void **state)
     (void)state;
     begin_process();
     leave_one_object_in_a_slab();
-    pthread_barrier_init(&bystander.ready, NULL, 2);
-    pthread_barrier_init(&bystander.over, NULL, 2);
-    assert_int_equal(pthread_create(&bystander.thread, NULL, sweep, NULL), 0);
-    pthread_barrier_wait(&bystander.ready);
+    begin_standing_by(sweep);
     expect_of_children(use_what_was_swept);
     end();
     assert_int_equal(use_what_was_swept(), 0);
@@ -406,6 +418,74 @@ a_sweep_brings_nothing_back_to_a_bin_that_was_set_aside(void **state)
     begin_process();
     leave_one_object_in_a_slab();
     expect_of_handler_s_child(fork_while_another_thread_has_the_bin, leave_the_slab_alone);
+}
+
+/* Within a report at an interval, others are begun until no more can be: then it stands by. */
+static void
+report_and_stand_by(void *context, const char *piece, size_t bytes)
+{
+    static bool has_stood;
+    const struct xa_report_wish wish = {XA_EMITTER_TEXT, 0};
+    (void)context;
+    (void)piece;
+    (void)bytes;
+    if (has_stood || xa_report_write("", &wish, report_and_stand_by, NULL) || has_stood)
+        return;
+    has_stood = true;
+    stand_by();
+}
+
+static void
+report_for_long(void *context, const char *text)
+{
+    (void)context;
+    (void)text;
+    report_and_stand_by(NULL, NULL, 0);
+}
+
+static void *
+report(void *argument)
+{
+    (void)argument;
+    xa_fast_free(xa_fast_malloc(SIZE));
+    malloc_message = report_for_long;
+    xa_outlet_note_allocated(MIB);
+    return NULL;
+}
+
+static void
+ignore(void *context, const char *piece, size_t bytes)
+{
+    (void)context;
+    (void)piece;
+    (void)bytes;
+}
+
+static int
+report_as_ever(void)
+{
+    const struct xa_report_wish wish = {XA_EMITTER_TEXT, XA_REPORT_ALL};
+    malloc_message = NULL;
+    xa_fork_watch_check();
+    XA_CHILD_CHECK(xa_report_write("", &wish, ignore, NULL));
+    XA_CHILD_CHECK(xa_os_fake_errors()[0] == '\0');
+    xa_outlet_note_allocated(MIB);
+    XA_CHILD_CHECK(strstr(xa_os_fake_errors(), " at an interval") != NULL);
+    return 0;
+}
+
+static void
+reports_of_a_thread_that_is_gone_hold_nobody_up(void **state)
+{
+    const struct xa_report_wish wish = {XA_EMITTER_TEXT, 0};
+    (void)state;
+    begin_process();
+    xa_options.stats_interval = MIB;
+    begin_standing_by(report);
+    assert_false(xa_report_write("", &wish, ignore, NULL));
+    expect_of_children(report_as_ever);
+    end();
+    assert_true(xa_report_write("", &wish, ignore, NULL));
 }
 
 static int
@@ -508,6 +588,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_slab_that_a_thread_that_is_gone_was_purging_is_used_again),
         XA_OS_FAKE_FRESH(a_sweep_goes_on_in_the_child_of_its_own_thread),
         XA_OS_FAKE_FRESH(a_sweep_brings_nothing_back_to_a_bin_that_was_set_aside),
+        XA_OS_FAKE_FRESH(reports_of_a_thread_that_is_gone_hold_nobody_up),
         XA_OS_FAKE_FRESH(a_child_may_fork_in_turn),
         XA_OS_FAKE_FRESH(a_child_may_start_threads),
         XA_OS_FAKE_FRESH(a_process_with_one_thread_forks_as_ever),

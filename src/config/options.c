@@ -546,21 +546,30 @@ xa_options_are_limits_possible(size_t soft, size_t hard)
     return hard == 0 || (hard >= XA_OPTION_LIMIT_HARD_MIN && soft <= hard);
 }
 
-/* "xalloc: option "NAME": BYTES is WHAT OTHER bytes, ignored (stays 0)." */
+/*
+ * The option cannot hold beside another one and gets its default back:
+ * "xalloc: option "NAME": VALUE WHAT [BYTES bytes], ignored (stays DEFAULT)."
+ */
 static void
-complain_of_limit(
-    struct parse *parse, const char *name, size_t bytes, const char *what, size_t other)
+reject(struct parse *parse, const char *name, const char *what, size_t bytes)
 {
     char buffer[LINE_BYTES];
     struct xa_text line;
+    const struct xa_option_row *row = xa_options_find(name, xa_text_string_length(name));
     xa_text_init(&line, buffer, sizeof buffer);
     xa_text_put_string(&line, "xalloc: option \"");
     xa_text_put_string(&line, name);
     xa_text_put_string(&line, "\": ");
-    xa_text_put_unsigned(&line, bytes);
+    xa_options_put_value(parse->options, row, &line);
     xa_text_put_string(&line, what);
-    xa_text_put_unsigned(&line, other);
-    xa_text_put_string(&line, " bytes, ignored (stays 0).");
+    if (bytes != 0) {
+        xa_text_put_unsigned(&line, bytes);
+        xa_text_put_string(&line, " bytes");
+    }
+    store(parse->options, row, load(&xa_options_defaults, row));
+    xa_text_put_string(&line, ", ignored (stays ");
+    xa_options_put_value(parse->options, row, &line);
+    xa_text_put_string(&line, ").");
     send(parse, &line);
 }
 
@@ -569,16 +578,12 @@ xa_options_settle(struct xa_options *options, xa_options_report *report, void *c
 {
     struct parse parse = {options, "", report, context, true};
     size_t soft = options->memory_limit_soft, hard = options->memory_limit_hard;
-    if (xa_options_are_limits_possible(soft, hard))
-        return true;
-    if (!xa_options_are_limits_possible(0, hard)) {
-        complain_of_limit(&parse, "memory_limit_hard", hard, " is less than the least limit of ",
+    if (!xa_options_are_limits_possible(0, hard))
+        reject(&parse, "memory_limit_hard", " is less than the least limit of ",
             XA_OPTION_LIMIT_HARD_MIN);
-        options->memory_limit_hard = 0;
-    } else {
-        complain_of_limit(
-            &parse, "memory_limit_soft", soft, " is more than memory_limit_hard, ", hard);
-        options->memory_limit_soft = 0;
-    }
-    return false;
+    else if (!xa_options_are_limits_possible(soft, hard))
+        reject(&parse, "memory_limit_soft", " is more than memory_limit_hard, ", hard);
+    if (options->ctl_signal != 0 && options->ctl_signal == options->stats_signal)
+        reject(&parse, "ctl_signal", " is the signal of stats_signal, too", 0);
+    return parse.is_clean;
 }

@@ -170,6 +170,7 @@ n04_a_bad_value_is_answered_with_what_is_accepted(void **state)
     expect_one_message("zero_realloc:sometimes", "zero_realloc", "alloc");
     assert_non_null(strstr(message_with("zero_realloc"), "abort"));
     expect_one_message("stats_signal:NOSUCH", "stats_signal", "NOSUCH");
+    expect_one_message("ctl_signal:USR1,stats_signal:USR1", "ctl_signal", "stats_signal");
     expect_one_message("narenas:", "narenas", "narenas");
     expect_one_message("narenas", "narenas", "narenas");
 }

@@ -525,6 +525,51 @@ signals_that_report_faults_or_end_programs_are_refused(void **state)
     }
 }
 
+/* What is set does not hold together, with this complaint. */
+static void
+contradict(const char *text, const char *expected)
+{
+    accept(text);
+    assert_false(xa_options_settle(&options, keep_line, &options));
+    assert_int_equal(line_count, 1);
+    assert_string_equal(lines[0], expected);
+    /* What was wrong is gone. */
+    assert_true(xa_options_settle(&options, keep_line, &options));
+}
+
+static void
+two_signals_are_two(void **state)
+{
+    (void)state;
+    contradict("stats_signal:USR1,ctl_signal:USR1",
+        "xalloc: option \"ctl_signal\": USR1 is the signal of stats_signal, too, "
+        "ignored (stays none).");
+    expect("ctl_signal", "none");
+    expect("stats_signal", "USR1");
+    contradict("ctl_signal:40,stats_signal:40",
+        "xalloc: option \"ctl_signal\": 40 is the signal of stats_signal, too, "
+        "ignored (stays none).");
+    accept("stats_signal:USR1,ctl_signal:USR2");
+    assert_true(xa_options_settle(&options, keep_line, &options));
+    expect("ctl_signal", "USR2");
+    accept("stats_signal:none,ctl_signal:none");
+    assert_true(xa_options_settle(&options, keep_line, &options));
+}
+
+static void
+limits_that_contradict_each_other_are_named(void **state)
+{
+    (void)state;
+    contradict("memory_limit_soft:3M,memory_limit_hard:2M",
+        "xalloc: option \"memory_limit_soft\": 3145728 is more than memory_limit_hard, "
+        "2097152 bytes, ignored (stays 0).");
+    expect("memory_limit_hard", "2097152");
+    contradict("memory_limit_hard:1000",
+        "xalloc: option \"memory_limit_hard\": 1000 is less than the least limit of "
+        "1048576 bytes, ignored (stays 0).");
+    expect("memory_limit_soft", "0");
+}
+
 static void
 the_arena_cap_of_glibc_is_taken_over(void **state)
 {
@@ -650,6 +695,8 @@ main(void)
         cmocka_unit_test_setup(without_a_listener_faults_are_still_counted, begin),
         cmocka_unit_test_setup(signals_have_names_prefixes_and_numbers, begin),
         cmocka_unit_test_setup(signals_that_report_faults_or_end_programs_are_refused, begin),
+        cmocka_unit_test_setup(two_signals_are_two, begin),
+        cmocka_unit_test_setup(limits_that_contradict_each_other_are_named, begin),
         cmocka_unit_test_setup(the_arena_cap_of_glibc_is_taken_over, begin),
         cmocka_unit_test_setup(an_arena_cap_that_is_no_number_is_named, begin),
         cmocka_unit_test_setup(random_texts_leave_every_value_within_bounds, begin),

@@ -8,6 +8,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 failures=0
+# shellcheck disable=SC2034  # for the tests
+version=$(sed -n 's/^AC_INIT(\[xalloc\], \[\(.*\)\])$/\1/p' "$top_srcdir/configure.ac")
 
 complain()
 {

@@ -5,7 +5,6 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 config=$top_builddir/bin/xalloc-config
-version=$(sed -n 's/^AC_INIT(\[xalloc\], \[\(.*\)\])$/\1/p' "$top_srcdir/configure.ac")
 libdir=$("$config" --libdir)
 
 expect 0 "$version" "$config" --version

@@ -37,7 +37,7 @@ expect 7 "" "$run" sh -c 'exit 7'
 
 # Wrong usage, and programs that are not there.
 expect 0 "usage: xalloc-run*" "$run" --help
-expect 0 "xalloc-run (xalloc) *" "$run" --version
+expect 0 "xalloc-run (xalloc) $version" "$run" --version
 expect 125 "xalloc-run: no program given;*" "$run"
 expect 125 "xalloc-run: --stat: no such option;*" "$run" --stat true
 expect 127 "xalloc-run: no-such-program: not found in PATH" "$run" no-such-program

@@ -8,7 +8,7 @@ if ! command -v python3 >/dev/null; then
     echo "python3 is missing (Debian package python3)"
     exit 77
 fi
-stat=$top_srcdir/bin/xalloc-stat
+stat=$top_builddir/bin/xalloc-stat
 
 # report PLACES CLASSES: a report with what it has at least.
 report()
@@ -83,6 +83,7 @@ expect 2 "usage: *xalloc-stat: error: *" "$stat"
 expect 2 "*--difference is for one file" "$stat" -d "$work/old" "$work/new"
 expect 2 "*--lines must not be negative" "$stat" -n -1 "$work/old"
 expect 0 "usage: xalloc-stat*" "$stat" --help
+expect 0 "xalloc-stat (xalloc) $version" "$stat" --version
 
 # A real one; without the preload, as where a sanitizer has taken malloc's place, there is none.
 library=$top_builddir/.libs/libxalloc.so

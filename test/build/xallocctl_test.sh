@@ -13,7 +13,7 @@ if [[ ! -e $library ]]; then
     echo "there is no libxalloc.so: a sanitizer has taken malloc's place"
     exit 77
 fi
-ctl=$top_srcdir/bin/xallocctl
+ctl=$top_builddir/bin/xallocctl
 
 processes=()
 end_processes()
@@ -63,7 +63,7 @@ expect 0 "* KiB given back, [0-9]* KiB in memory" "$ctl" "$process" purge
 expect 0 "xalloc: statistics of process $process on request*Where the memory is*" "$ctl" "$process" stats
 expect 0 "*# EOF" "$ctl" "$process" stats openmetrics -x bl
 "$ctl" "$process" stats json >"$work/report"
-expect 0 "Process $process, *" "$top_srcdir/bin/xalloc-stat" "$work/report"
+expect 0 "Process $process, *" "$top_builddir/bin/xalloc-stat" "$work/report"
 expect 0 "xalloc: *" bash -c "$ctl $process stats | head -n 1"
 
 # What cannot be.
@@ -76,6 +76,7 @@ expect 2 "usage: *" "$ctl" "$process" stats yaml
 expect 2 "*must be one line" "$ctl" "$process" get $'a\nset epoch 1'
 expect 2 "*must be more than 0" "$ctl" -t 0 "$process" list
 expect 0 "usage: xallocctl *" "$ctl" --help
+expect 0 "xallocctl (xalloc) $version" "$ctl" --version
 
 # Processes that cannot be asked.
 start ""

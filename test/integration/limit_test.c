@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../support/chain.h"
 #include "../support/child.h"
 #include "../support/threads.h"
 
@@ -37,58 +38,19 @@ static void (*volatile call_free)(void *) = free;
 static int (*set_limit)(size_t soft, size_t hard);
 static void (*set_callback)(xalloc_limit_callback *callback, void *context);
 
-struct block {
-    struct block *last;
-};
-
-/* Take blocks until there are none, at most `bytes_max`; each is written all over. */
-static size_t
-take_until_none(struct block **chain, size_t size, size_t bytes_max)
-{
-    size_t taken = 0;
-
-    while (taken < bytes_max) {
-        struct block *block;
-
-        errno = UNTOUCHED;
-        block = call_malloc(size);
-        if (block == NULL) {
-            XA_CHILD_CHECK(errno == ENOMEM);
-            break;
-        }
-        XA_CHILD_CHECK(errno == UNTOUCHED);
-        memset(block, 1, size);
-        block->last = *chain;
-        *chain = block;
-        taken += size;
-    }
-    return taken;
-}
-
-static void
-free_chain(struct block **chain)
-{
-    while (*chain != NULL) {
-        struct block *block = *chain;
-
-        *chain = block->last;
-        call_free(block);
-    }
-}
-
 /* Under memory_limit_hard:64M: run out with each size, free, get it again. */
 static int
 run_out(void)
 {
     static const size_t sizes[] = {24, 100, 1000, 20000, 100000, 1500000, 5 * MIB};
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
     unsigned char *kept = call_malloc(8 * MIB);
 
     XA_CHILD_CHECK(kept != NULL);
     memset(kept, 0x77, 8 * MIB);
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-            size_t taken = take_until_none(&chain, sizes[i], 256 * MIB);
+            size_t taken = xa_chain_take(&chain, sizes[i], 256 * MIB, XA_CHAIN_WRITE_ALL);
 
             XA_CHILD_CHECK(taken < HARD_MIB * MIB);
             XA_CHILD_CHECK(taken >= HARD_MIB * MIB / 2);
@@ -96,7 +58,7 @@ run_out(void)
             errno = UNTOUCHED;
             XA_CHILD_CHECK(call_realloc(kept, 128 * MIB) == NULL && errno == ENOMEM);
             XA_CHILD_CHECK(kept[0] == 0x77 && kept[8 * MIB - 1] == 0x77);
-            free_chain(&chain);
+            xa_chain_free(&chain);
         }
     }
     /* All of it is there again for one object. */
@@ -153,10 +115,10 @@ on_limit(void *context, enum xalloc_limit_event event, size_t bytes)
 static int
 hear_of_limits(void)
 {
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
 
     set_callback(on_limit, calls);
-    take_until_none(&chain, 100000, 256 * MIB);
+    xa_chain_take(&chain, 100000, 256 * MIB, XA_CHAIN_WRITE_ALL);
     XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_SOFT]) == 1);
     XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_HARD]) == 1);
     XA_CHILD_CHECK(atomic_load(&last_bytes) > 60 * MIB);
@@ -165,7 +127,7 @@ hear_of_limits(void)
     for (int i = 0; i < 100; i++)
         XA_CHILD_CHECK(call_malloc(64 * MIB) == NULL);
     XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_HARD]) <= 2);
-    free_chain(&chain);
+    xa_chain_free(&chain);
     set_callback(NULL, NULL);
     XA_CHILD_CHECK(call_malloc(65 * MIB) == NULL);
     XA_CHILD_CHECK(atomic_load(&calls[XALLOC_LIMIT_HARD]) <= 2);
@@ -182,19 +144,19 @@ a_callback_hears_of_limits(void **state)
 static int
 set_while_running(void)
 {
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
 
     XA_CHILD_CHECK(set_limit(2 * MIB, MIB) == EINVAL);
     XA_CHILD_CHECK(set_limit(0, 1) == EINVAL);
-    XA_CHILD_CHECK(take_until_none(&chain, 100000, 100 * MIB) >= 100 * MIB);
+    XA_CHILD_CHECK(xa_chain_take(&chain, 100000, 100 * MIB, XA_CHAIN_WRITE_ALL) >= 100 * MIB);
     /* What is in use stays, and nothing comes to it. */
     XA_CHILD_CHECK(set_limit(0, 32 * MIB) == 0);
     XA_CHILD_CHECK(call_malloc(1000000) == NULL);
-    free_chain(&chain);
-    XA_CHILD_CHECK(take_until_none(&chain, 100000, 100 * MIB) < 32 * MIB);
+    xa_chain_free(&chain);
+    XA_CHILD_CHECK(xa_chain_take(&chain, 100000, 100 * MIB, XA_CHAIN_WRITE_ALL) < 32 * MIB);
     XA_CHILD_CHECK(set_limit(0, 0) == 0);
-    XA_CHILD_CHECK(take_until_none(&chain, 100000, 100 * MIB) >= 100 * MIB);
-    free_chain(&chain);
+    XA_CHILD_CHECK(xa_chain_take(&chain, 100000, 100 * MIB, XA_CHAIN_WRITE_ALL) >= 100 * MIB);
+    xa_chain_free(&chain);
     return 0;
 }
 
@@ -209,18 +171,18 @@ limits_can_be_set_while_the_program_runs(void **state)
 static int
 purge_harder(void)
 {
-    struct block *live = NULL;
-    struct block *freed = NULL;
+    struct xa_chain_block *live = NULL;
+    struct xa_chain_block *freed = NULL;
     size_t before;
 
-    XA_CHILD_CHECK(take_until_none(&live, 100000, 40 * MIB) >= 40 * MIB);
-    XA_CHILD_CHECK(take_until_none(&freed, 100000, 40 * MIB) >= 40 * MIB);
+    XA_CHILD_CHECK(xa_chain_take(&live, 100000, 40 * MIB, XA_CHAIN_WRITE_ALL) >= 40 * MIB);
+    XA_CHILD_CHECK(xa_chain_take(&freed, 100000, 40 * MIB, XA_CHAIN_WRITE_ALL) >= 40 * MIB);
     before = xa_child_resident_bytes();
-    free_chain(&freed);
+    xa_chain_free(&freed);
     for (int i = 0; i < 50 && xa_child_resident_bytes() > before - 36 * MIB; i++)
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     XA_CHILD_CHECK(xa_child_resident_bytes() <= before - 36 * MIB);
-    free_chain(&live);
+    xa_chain_free(&live);
     return 0;
 }
 
@@ -326,24 +288,19 @@ static void
 run_out_together(unsigned index, void *argument)
 {
     (void)argument;
-    for (size_t round = 0; round < 10; round++) {
-        struct block *chain = NULL;
-
-        take_until_none(&chain, (size_t)64 << (index + round) % 14, 48 * MIB);
-        free_chain(&chain);
-    }
+    xa_chain_run_out(index, 10, XA_CHAIN_WRITE_ALL);
 }
 
 static int
 share(void)
 {
     struct xa_threads team;
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
 
     XA_CHILD_CHECK(xa_threads_start(&team, 4, run_out_together, NULL));
     XA_CHILD_CHECK(xa_threads_join(&team, 40));
-    XA_CHILD_CHECK(take_until_none(&chain, 3 * MIB, 256 * MIB) >= 32 * MIB);
-    free_chain(&chain);
+    XA_CHILD_CHECK(xa_chain_take(&chain, 3 * MIB, 256 * MIB, XA_CHAIN_WRITE_ALL) >= 32 * MIB);
+    xa_chain_free(&chain);
     return 0;
 }
 

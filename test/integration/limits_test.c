@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "../support/chain.h"
 #include "../support/child.h"
 #include "../support/seed.h"
 #include "../support/threads.h"
@@ -42,66 +43,18 @@ static void (*volatile call_free)(void *) = free;
 
 enum { UNTOUCHED = 4711, MIB = 1 << 20, KIB = 1 << 10, CHILD_SECONDS = 60 };
 
-/* Blocks in a chain, each holding its forerunner's address and its own size. */
-struct block {
-    struct block *last;
-    size_t size;
-};
-
-/*
- * Take blocks of `size` until there are none, at most `bytes_max` in all; adds them to *chain.
- * Each is written at both ends.  Returns the bytes taken.
- */
-static size_t
-take_until_none(struct block **chain, size_t size, size_t bytes_max)
-{
-    size_t taken = 0;
-
-    while (taken < bytes_max) {
-        struct block *block;
-
-        errno = UNTOUCHED;
-        block = call_malloc(size);
-        if (block == NULL) {
-            XA_CHILD_CHECK(errno == ENOMEM);
-            break;
-        }
-        block->last = *chain;
-        block->size = size;
-        if (size > sizeof(*block))
-            ((unsigned char *)block)[size - 1] = (unsigned char)(size * 31);
-        *chain = block;
-        taken += size;
-    }
-    return taken;
-}
-
-static void
-free_chain(struct block **chain)
-{
-    while (*chain != NULL) {
-        struct block *block = *chain;
-
-        if (block->size > sizeof(*block))
-            XA_CHILD_CHECK(
-                ((unsigned char *)block)[block->size - 1] == (unsigned char)(block->size * 31));
-        *chain = block->last;
-        call_free(block);
-    }
-}
-
 /* Runs under a limit from its start on: run out with each size, free, and get it again. */
 static int
 run_out_again_and_again(size_t least_bytes)
 {
     static const size_t sizes[] = {24, 100, 1000, 5000, 40000, 120000};
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
 
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-            size_t taken = take_until_none(&chain, sizes[i], 64 * MIB);
+            size_t taken = xa_chain_take(&chain, sizes[i], 64 * MIB, XA_CHAIN_WRITE_ENDS);
 
-            free_chain(&chain);
+            xa_chain_free(&chain);
             XA_CHILD_CHECK(taken < 64 * MIB);
             XA_CHILD_CHECK(taken >= least_bytes);
         }
@@ -184,35 +137,35 @@ static int
 run_out_in_the_middle(int resource, size_t present_bytes)
 {
     struct xa_seed_random random = xa_seed_start(42, 0);
-    struct block *chain = NULL;
-    struct block *before = NULL;
+    struct xa_chain_block *chain = NULL;
+    struct xa_chain_block *before = NULL;
     unsigned char *kept = call_malloc(100000);
 
     XA_CHILD_CHECK(kept != NULL);
     memset(kept, 0x77, 100000);
-    XA_CHILD_CHECK(take_until_none(&before, 3000, 8 * MIB) >= 8 * MIB);
+    XA_CHILD_CHECK(xa_chain_take(&before, 3000, 8 * MIB, XA_CHAIN_WRITE_ENDS) >= 8 * MIB);
     for (int round = 0; round < 5; round++) {
         size_t failures = 0;
 
         XA_CHILD_CHECK(xa_child_limit(resource, present_bytes + 24 * MIB));
         for (size_t i = 0; failures < 3000 && i < 3000000; i++) {
-            size_t size = xa_seed_size(&random, sizeof(struct block), 4 * MIB);
+            size_t size = xa_seed_size(&random, sizeof(struct xa_chain_block), 4 * MIB);
 
-            failures += take_until_none(&chain, size, 1) == 0;
+            failures += xa_chain_take(&chain, size, 1, XA_CHAIN_WRITE_ENDS) == 0;
         }
         XA_CHILD_CHECK(failures == 3000);
         expect_every_function_to_fail(kept);
         for (size_t i = 0; i < 100000; i++)
             XA_CHILD_CHECK(kept[i] == 0x77);
-        free_chain(&chain);
+        xa_chain_free(&chain);
         /* What was just given back can be had again, though perhaps not down to the last byte. */
-        XA_CHILD_CHECK(take_until_none(&chain, 2000, 8 * MIB) >= 8 * MIB);
+        XA_CHILD_CHECK(xa_chain_take(&chain, 2000, 8 * MIB, XA_CHAIN_WRITE_ENDS) >= 8 * MIB);
         XA_CHILD_CHECK(xa_child_limit(resource, SIZE_MAX));
-        XA_CHILD_CHECK(take_until_none(&chain, 200000, 64 * MIB) >= 64 * MIB);
-        free_chain(&chain);
+        XA_CHILD_CHECK(xa_chain_take(&chain, 200000, 64 * MIB, XA_CHAIN_WRITE_ENDS) >= 64 * MIB);
+        xa_chain_free(&chain);
         malloc_trim(0);
     }
-    free_chain(&before);
+    xa_chain_free(&before);
     call_free(kept);
     return 0;
 }
@@ -257,19 +210,19 @@ static atomic_uint waiting_threads;
 static void
 call_first_without_memory(unsigned index, void *argument)
 {
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
 
     (void)argument;
     while (!atomic_load(&exhausted))
         sched_yield();
-    if (take_until_none(&chain, 16 + index * 100, 64 * MIB) < 64 * MIB)
+    if (xa_chain_take(&chain, 16 + index * 100, 64 * MIB, XA_CHAIN_WRITE_ENDS) < 64 * MIB)
         atomic_fetch_add(&failed_threads, 1);
-    free_chain(&chain);
+    xa_chain_free(&chain);
     atomic_fetch_add(&waiting_threads, 1);
     while (!atomic_load(&released))
         sched_yield();
-    XA_CHILD_CHECK(take_until_none(&chain, 1000, MIB) >= MIB);
-    free_chain(&chain);
+    XA_CHILD_CHECK(xa_chain_take(&chain, 1000, MIB, XA_CHAIN_WRITE_ENDS) >= MIB);
+    xa_chain_free(&chain);
 }
 
 static int
@@ -277,12 +230,12 @@ start_threads_without_memory(void)
 {
     enum { THREADS = 6 };
     struct xa_threads team;
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
 
     XA_CHILD_CHECK(xa_threads_start(&team, THREADS, call_first_without_memory, NULL));
     XA_CHILD_CHECK(xa_child_limit(RLIMIT_AS, xa_child_virtual_bytes() + 16 * MIB));
     for (size_t size = 4 * MIB; size >= 16; size /= 2)
-        take_until_none(&chain, size, 256 * MIB);
+        xa_chain_take(&chain, size, 256 * MIB, XA_CHAIN_WRITE_ENDS);
     atomic_store(&exhausted, true);
     while (atomic_load(&waiting_threads) < THREADS)
         sched_yield();
@@ -290,7 +243,7 @@ start_threads_without_memory(void)
     XA_CHILD_CHECK(xa_child_limit(RLIMIT_AS, SIZE_MAX));
     atomic_store(&released, true);
     XA_CHILD_CHECK(xa_threads_join(&team, 20));
-    free_chain(&chain);
+    xa_chain_free(&chain);
     return 0;
 }
 
@@ -306,28 +259,23 @@ static void
 run_out_together(unsigned index, void *argument)
 {
     (void)argument;
-    for (size_t round = 0; round < 20; round++) {
-        struct block *chain = NULL;
-
-        take_until_none(&chain, (size_t)64 << (index + round) % 14, 48 * MIB);
-        free_chain(&chain);
-    }
+    xa_chain_run_out(index, 20, XA_CHAIN_WRITE_ENDS);
 }
 
 static int
 recover_in_all_threads(void)
 {
     struct xa_threads team;
-    struct block *chain = NULL;
+    struct xa_chain_block *chain = NULL;
 
     XA_CHILD_CHECK(xa_child_limit(RLIMIT_AS, xa_child_virtual_bytes() + 96 * MIB));
     XA_CHILD_CHECK(xa_threads_start(&team, 4, run_out_together, NULL));
     XA_CHILD_CHECK(xa_threads_join(&team, 40));
     /* Memory freed as one size must serve another; a third of it at the least. */
     for (size_t size = 32; size <= 4 * MIB; size *= 8) {
-        size_t taken = take_until_none(&chain, size, 256 * MIB);
+        size_t taken = xa_chain_take(&chain, size, 256 * MIB, XA_CHAIN_WRITE_ENDS);
 
-        free_chain(&chain);
+        xa_chain_free(&chain);
         XA_CHILD_CHECK(taken < 256 * MIB && taken >= 24 * MIB);
     }
     return 0;

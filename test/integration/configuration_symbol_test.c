@@ -45,15 +45,11 @@ is_linked_with_library(void)
 static void
 run_with(const char *variable)
 {
-    const char *const arguments[] = {NULL, "work", NULL};
-    const char *const environment[] = {variable, NULL};
-    const struct xa_child_command command = {arguments, environment, NULL};
-
     if (!is_linked_with_library()) {
         print_message("skipped: this program is not linked with the library\n");
         skip();
     }
-    xa_child_run(&child, 30, &command);
+    xa_child_run_mode(&child, 30, "work", variable);
     xa_child_assert_success(&child);
 }
 

@@ -16,7 +16,6 @@
 
 #include "../support/child.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -128,19 +127,6 @@ refuses(pid_t pid)
 }
 
 static unsigned
-threads(void)
-{
-    DIR *directory = opendir("/proc/self/task");
-    unsigned count = 0;
-
-    XA_CHILD_CHECK(directory != NULL);
-    while (readdir(directory) != NULL)
-        count++;
-    closedir(directory);
-    return count - 2;
-}
-
-static unsigned
 sockets(void)
 {
     unsigned count = 0;
@@ -163,7 +149,7 @@ static int
 be_off(void)
 {
     call_free(call_malloc(100));
-    XA_CHILD_CHECK(threads() == 1 && sockets() == 0);
+    XA_CHILD_CHECK(xa_child_threads() == 1 && sockets() == 0);
     for (int i = 0; i < 10; i++) {
         XA_CHILD_CHECK(try_connect(getpid()) < 0);
         pause_shortly();
@@ -175,7 +161,7 @@ static int
 talk(void)
 {
     XA_CHILD_CHECK(answers(getpid()));
-    XA_CHILD_CHECK(threads() == 2 && sockets() == 0);
+    XA_CHILD_CHECK(xa_child_threads() == 2 && sockets() == 0);
     XA_CHILD_CHECK(ask(connect_to(getpid()), "stats J\n", "\n0\n") != NULL);
     return 0;
 }
@@ -233,7 +219,7 @@ fork_with(void)
 static int
 signal_opens(void)
 {
-    XA_CHILD_CHECK(threads() == 2);
+    XA_CHILD_CHECK(xa_child_threads() == 2);
     for (int i = 0; i < 10; i++) {
         XA_CHILD_CHECK(try_connect(getpid()) < 0);
         pause_shortly();
@@ -353,11 +339,7 @@ fork_while_it_answers(void)
 static void
 run_mode(const char *mode, const char *conf)
 {
-    const char *const arguments[] = {NULL, mode, NULL};
-    const char *const environment[] = {conf, NULL};
-    const struct xa_child_command command = {arguments, environment, NULL};
-
-    xa_child_run(&child, CHILD_SECONDS, &command);
+    xa_child_run_mode(&child, CHILD_SECONDS, mode, conf);
     if (child.exit_code == EXIT_SKIPPED) {
         print_message("skipped: only root can become another user\n");
         skip();

@@ -63,10 +63,7 @@ static struct xa_child_result child;
 static void
 expect_mode_succeeds(const char *mode)
 {
-    const char *const arguments[] = {NULL, mode, NULL};
-    const struct xa_child_command command = {arguments, NULL, NULL};
-
-    xa_child_run(&child, CHILD_SECONDS, &command);
+    xa_child_run_mode(&child, CHILD_SECONDS, mode, NULL);
     xa_child_assert_success(&child);
 }
 

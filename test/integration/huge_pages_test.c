@@ -77,11 +77,7 @@ run_mode(const char *mode)
 static size_t
 resident_with(const char *mode, const char *conf)
 {
-    const char *const arguments[] = {NULL, mode, NULL};
-    const char *const environment[] = {conf, NULL};
-    const struct xa_child_command command = {arguments, environment, NULL};
-
-    xa_child_run(&child, CHILD_SECONDS, &command);
+    xa_child_run_mode(&child, CHILD_SECONDS, mode, conf);
     xa_child_assert_success(&child);
     return strtoull(child.output, NULL, 10);
 }

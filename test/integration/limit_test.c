@@ -73,15 +73,12 @@ static void
 expect_success(const char *mode, const char *settings)
 {
     static struct xa_child_result result;
-    const char *arguments[] = {NULL, mode, NULL};
-    const char *environment[] = {settings, NULL};
-    struct xa_child_command command = {.arguments = arguments, .environment = environment};
 
     if (xa_child_is_instrumented()) {
         print_message("skipped: an instrumented malloc has no limits\n");
         skip();
     }
-    xa_child_run(&result, CHILD_SECONDS, &command);
+    xa_child_run_mode(&result, CHILD_SECONDS, mode, settings);
     xa_child_assert_success(&result);
     assert_string_equal(result.errors, "");
 }
@@ -222,11 +219,8 @@ static void
 expect_line(const char *settings, const char *line)
 {
     static struct xa_child_result result;
-    const char *arguments[] = {NULL, "set", NULL};
-    const char *environment[] = {settings, NULL};
-    struct xa_child_command command = {.arguments = arguments, .environment = environment};
 
-    xa_child_run(&result, CHILD_SECONDS, &command);
+    xa_child_run_mode(&result, CHILD_SECONDS, "set", settings);
     xa_child_assert_success(&result);
     assert_string_equal(result.errors, with_own_largest(line));
 }

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "../support/child.h"
-#include "../support/seed.h"
+#include "../support/load.h"
 #include "../support/threads.h"
 
 #include <malloc.h>
@@ -44,11 +44,7 @@ static struct xa_child_result child;
 static void
 run_mode_with(const char *mode, const char *conf)
 {
-    const char *const arguments[] = {NULL, mode, NULL};
-    const char *const environment[] = {conf, NULL};
-    const struct xa_child_command command = {arguments, environment, NULL};
-
-    xa_child_run(&child, CHILD_SECONDS, &command);
+    xa_child_run_mode(&child, CHILD_SECONDS, mode, conf);
 }
 
 /*
@@ -292,30 +288,12 @@ raise_once(void)
 
 static atomic_bool stop;
 
-static void
-allocate_until_stopped(unsigned index, void *argument)
-{
-    struct xa_seed_random random = xa_seed_start(7, index);
-    void *blocks[100] = {NULL};
-
-    (void)argument;
-    while (!atomic_load(&stop)) {
-        size_t slot = xa_seed_below(&random, 100);
-
-        call_free(blocks[slot]);
-        blocks[slot] = call_malloc(xa_seed_size(&random, 1, 4 << 20));
-        XA_CHILD_CHECK(blocks[slot] != NULL);
-    }
-    for (int i = 0; i < 100; i++)
-        call_free(blocks[i]);
-}
-
 static int
 raise_often(void)
 {
     struct xa_threads team;
 
-    XA_CHILD_CHECK(xa_threads_start(&team, 3, allocate_until_stopped, NULL));
+    XA_CHILD_CHECK(xa_threads_start(&team, 3, xa_load_allocate, &stop));
     for (int i = 0; i < SIGNALS; i++) {
         pthread_kill(team.members[i % 3].thread, SIGUSR2);
         usleep(500);

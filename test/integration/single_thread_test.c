@@ -20,7 +20,6 @@
 
 #include "../support/child.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -203,19 +202,6 @@ check_that_threads_are_refused(void)
     XA_CHILD_CHECK(pthread_create(&thread, NULL, do_nothing, NULL) != 0);
 }
 
-static unsigned
-threads(void)
-{
-    DIR *directory = opendir("/proc/self/task");
-    unsigned count = 0;
-
-    XA_CHILD_CHECK(directory != NULL);
-    while (readdir(directory) != NULL)
-        count++;
-    closedir(directory);
-    return count - 2;
-}
-
 static int
 skip_because(const char *reason)
 {
@@ -234,7 +220,7 @@ work_at_the_limit_of_processes(void)
         return skip_because("this root may not become another user, and no limit holds for it");
     check_that_threads_are_refused();
     work();
-    XA_CHILD_CHECK(threads() == 1);
+    XA_CHILD_CHECK(xa_child_threads() == 1);
     return 0;
 }
 
@@ -263,7 +249,7 @@ work_behind_a_filter(uint32_t action)
     if (action != SECCOMP_RET_KILL_PROCESS)
         check_that_threads_are_refused();
     work();
-    XA_CHILD_CHECK(threads() == 1);
+    XA_CHILD_CHECK(xa_child_threads() == 1);
     return 0;
 }
 
@@ -272,7 +258,7 @@ unshare_after_a_burst(void)
 {
     work();
     (void)burst(usual);
-    XA_CHILD_CHECK(threads() == 1);
+    XA_CHILD_CHECK(xa_child_threads() == 1);
     XA_CHILD_CHECK(unshare(CLONE_NEWUSER) == 0);
     work();
     return 0;
@@ -287,9 +273,9 @@ unshare_at_the_default(void)
     /* Little to give back: no thread. */
     for (unsigned i = 0; i < 3; i++)
         go_on_small();
-    XA_CHILD_CHECK(threads() == 1);
+    XA_CHILD_CHECK(xa_child_threads() == 1);
     (void)burst(usual);
-    XA_CHILD_CHECK(threads() == 2);
+    XA_CHILD_CHECK(xa_child_threads() == 2);
     errno = 0;
     XA_CHILD_CHECK(unshare(CLONE_NEWUSER) == -1 && errno == EINVAL);
     /* Programs that fork first, as most do, have no thread in the child. */

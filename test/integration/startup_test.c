@@ -104,10 +104,7 @@ l09_memory_from_before_the_constructors_is_good(void **state)
 static void
 check_exit_code(const char *mode, int code)
 {
-    const char *const arguments[] = {NULL, mode, NULL};
-    const struct xa_child_command command = {arguments, NULL, NULL};
-
-    xa_child_run(&child, CHILD_SECONDS, &command);
+    xa_child_run_mode(&child, CHILD_SECONDS, mode, NULL);
     if (child.timed_out || child.exit_code != code)
         fail_msg("mode %s: exit code %d instead of %d, signal %d: %s", mode, child.exit_code, code,
             child.signal, child.errors);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "../support/child.h"
+#include "../support/load.h"
 #include "../support/seed.h"
 #include "../support/threads.h"
 
@@ -136,11 +137,7 @@ parse(const char *form, const char *chars, size_t length)
 static void
 run_mode_with(const char *mode, const char *conf)
 {
-    const char *const arguments[] = {NULL, mode, NULL};
-    const char *const environment[] = {conf, NULL};
-    const struct xa_child_command command = {arguments, environment, NULL};
-
-    xa_child_run(&child, CHILD_SECONDS, &command);
+    xa_child_run_mode(&child, CHILD_SECONDS, mode, conf);
     xa_child_assert_success(&child);
 }
 
@@ -402,24 +399,6 @@ the_places_are_what_the_kernel_says_within_2_percent(void **state)
 
 /* ---- In odd moments ---- */
 
-static void
-allocate_until_stopped(unsigned index, void *argument)
-{
-    struct xa_seed_random random = xa_seed_start(7, index);
-    void *blocks[100] = {NULL};
-
-    (void)argument;
-    while (!atomic_load(&is_over)) {
-        size_t slot = xa_seed_below(&random, 100);
-
-        call_free(blocks[slot]);
-        blocks[slot] = call_malloc(xa_seed_size(&random, 1, 4 << 20));
-        XA_CHILD_CHECK(blocks[slot] != NULL);
-    }
-    for (int i = 0; i < 100; i++)
-        call_free(blocks[i]);
-}
-
 static _Atomic unsigned printed;
 
 static void
@@ -453,7 +432,7 @@ print_at_signals(void)
     const struct sigaction action = {.sa_handler = print_in_handler, .sa_flags = SA_RESTART};
 
     sigaction(SIGUSR1, &action, NULL);
-    XA_CHILD_CHECK(xa_threads_start(&team, 3, allocate_until_stopped, NULL));
+    XA_CHILD_CHECK(xa_threads_start(&team, 3, xa_load_allocate, &is_over));
     for (int i = 0; i < 2000 && atomic_load(&printed) < 15; i++) {
         pthread_kill(team.members[i % 3].thread, SIGUSR1);
         usleep(500);
@@ -479,7 +458,7 @@ print_in_children(void)
 {
     struct xa_threads team;
 
-    XA_CHILD_CHECK(xa_threads_start(&team, 3, allocate_until_stopped, NULL));
+    XA_CHILD_CHECK(xa_threads_start(&team, 3, xa_load_allocate, &is_over));
     for (int i = 0; i < 10; i++) {
         pid_t pid = fork();
 

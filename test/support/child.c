@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -290,6 +291,17 @@ xa_child_run(
 }
 
 void
+xa_child_run_mode(
+    struct xa_child_result *result, unsigned seconds, const char *mode, const char *change)
+{
+    const char *const arguments[] = {NULL, mode, NULL};
+    const char *const environment[] = {change, NULL};
+    const struct xa_child_command command = {arguments, environment, NULL};
+
+    xa_child_run(result, seconds, &command);
+}
+
+void
 xa_child_assert_success(const struct xa_child_result *result)
 {
     if (!result->timed_out && result->exit_code == 0)
@@ -439,6 +451,20 @@ xa_child_is_instrumented(void)
     if (dlsym(RTLD_DEFAULT, "__asan_init") != NULL || dlsym(RTLD_DEFAULT, "__tsan_init") != NULL)
         return true;
     return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
+unsigned
+xa_child_threads(void)
+{
+    DIR *directory = opendir("/proc/self/task");
+    unsigned count = 0;
+
+    XA_CHILD_CHECK(directory != NULL);
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    /* Without itself and its parent. */
+    return count - 2;
 }
 
 /* Field `index` of /proc/self/statm, in bytes. */

@@ -54,6 +54,13 @@ void xa_child_call(
 void xa_child_run(
     struct xa_child_result *result, unsigned seconds, const struct xa_child_command *command);
 
+/*
+ * Run this program again with `mode` as its argument and one change of the environment, as above;
+ * NULL for none.
+ */
+void xa_child_run_mode(
+    struct xa_child_result *result, unsigned seconds, const char *mode, const char *change);
+
 /* Fail the current cmocka test, printing what the child wrote, unless the child exited with 0. */
 void xa_child_assert_success(const struct xa_child_result *result);
 
@@ -104,6 +111,9 @@ bool xa_child_is_emulated(void);
 
 /* Skip the current cmocka test there, printing why. */
 void xa_child_skip_if_emulated(const char *reason);
+
+/* The calling process' threads. */
+unsigned xa_child_threads(void);
 
 /* The calling process' resident and virtual bytes, read without allocating. */
 size_t xa_child_resident_bytes(void);

@@ -7,20 +7,15 @@
 
 #include <string.h>
 
-#include "config/options.h"
 #include "support/hooks.h"
+#include "support/own_arena.h"
 
 enum { KIB = 1024, MIB = 1024 * KIB };
 
 static unsigned
 make(void)
 {
-    xa_os_init();
-    xa_os_fake_set_clock(1000);
-    xa_size_class_init(xa_os_facts.page_bytes);
-    xa_options.dirty_decay_ms = -1;
-    xa_arena_init();
-    return xa_private_arena_create(xa_hooks_begin());
+    return xa_own_arena_make(-1);
 }
 
 static void

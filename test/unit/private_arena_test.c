@@ -12,8 +12,8 @@
 #include "arena/large.h"
 #include "arena/private_extent.h"
 #include "arena/private_map.h"
-#include "config/options.h"
 #include "support/hooks.h"
+#include "support/own_arena.h"
 #include "support/seed.h"
 
 enum {
@@ -28,21 +28,13 @@ static uint64_t seed;
 static void
 begin(void)
 {
-    xa_os_init();
-    xa_os_fake_set_clock(1000);
-    xa_size_class_init(xa_os_facts.page_bytes);
-    xa_options.dirty_decay_ms = 1000;
-    xa_options.muzzy_decay_ms = 0;
-    xa_arena_init();
+    xa_own_arena_begin(1000);
 }
 
 static unsigned
 make(void)
 {
-    begin();
-    unsigned index = xa_private_arena_create(xa_hooks_begin());
-    assert_int_not_equal(index, XA_PRIVATE_ARENA_NONE);
-    return index;
+    return xa_own_arena_make(1000);
 }
 
 static char *

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "arena/private_map.h"
-#include "config/options.h"
 #include "support/hooks.h"
+#include "support/own_arena.h"
 #include "support/seed.h"
 
 enum {
@@ -25,28 +25,9 @@ static uint64_t seed;
 static struct xa_private_arena *arena; /* entered all the time */
 
 static void
-begin_with_pages(size_t page_bytes) XA_NO_ANALYSIS
-{
-    xa_os_fake_set_page_bytes(page_bytes);
-    xa_os_init();
-    xa_os_fake_set_clock(1000);
-    xa_size_class_init(xa_os_facts.page_bytes);
-    xa_options.dirty_decay_ms = 1000;
-    xa_options.muzzy_decay_ms = 0;
-    xa_arena_init();
-    unsigned index = xa_private_arena_create(xa_hooks_begin());
-    void *object = xa_private_arena_take(index, 1, 1, false);
-    arena = xa_private_map_find((uintptr_t)object)->arena;
-    assert_int_equal(xa_private_arena_return(object), XA_PRIVATE_LIVE);
-    assert_true(xa_private_arena_reset(index));
-    assert_true(xa_private_arena_purge(index));
-    assert_true(xa_private_extent_enter(arena));
-}
-
-static void
 begin(void)
 {
-    begin_with_pages(4096);
+    arena = xa_own_arena_enter();
 }
 
 static char *
@@ -359,7 +340,8 @@ static void
 where_pages_are_large_runs_are_whole_pages(void **state)
 {
     (void)state;
-    begin_with_pages(65536);
+    xa_os_fake_set_page_bytes(65536);
+    begin();
     random_objects();
 }
 

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "arena/private_map.h"
-#include "config/options.h"
 #include "support/hooks.h"
+#include "support/own_arena.h"
 
 enum { KIB = 1024, MIB = 1024 * KIB };
 
@@ -18,21 +18,9 @@ enum { KIB = 1024, MIB = 1024 * KIB };
 static struct xa_private_arena *arena;
 
 static void
-begin(void) XA_NO_ANALYSIS
+begin(void)
 {
-    xa_os_init();
-    xa_os_fake_set_clock(1000);
-    xa_size_class_init(xa_os_facts.page_bytes);
-    xa_options.dirty_decay_ms = 1000;
-    xa_options.muzzy_decay_ms = 0;
-    xa_arena_init();
-    unsigned index = xa_private_arena_create(xa_hooks_begin());
-    void *object = xa_private_arena_take(index, 3 * MIB, 1, false);
-    arena = xa_private_map_find((uintptr_t)object)->arena;
-    assert_int_equal(xa_private_arena_return(object), XA_PRIVATE_LIVE);
-    assert_true(xa_private_arena_purge(index));
-    assert_int_equal(xa_hooks_extents(), 0);
-    assert_true(xa_private_extent_enter(arena));
+    arena = xa_own_arena_enter();
 }
 
 static struct xa_private_extent *

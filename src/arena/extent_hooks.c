@@ -73,9 +73,7 @@ alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment, bool
 static bool
 dalloc(extent_hooks_t *hooks, void *addr, size_t size, bool committed, unsigned arena_ind)
 {
-    (void)hooks;
-    (void)committed;
-    (void)arena_ind;
+    (void)hooks, (void)committed, (void)arena_ind;
     if (!xa_os_unmap((uintptr_t)addr, size))
         return true;
     xa_limit_give(size);
@@ -109,9 +107,7 @@ static bool
 purge_lazy(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length,
     unsigned arena_ind)
 {
-    (void)hooks;
-    (void)size;
-    (void)arena_ind;
+    (void)hooks, (void)size, (void)arena_ind;
     return !xa_os_purge_lazily((uintptr_t)addr + offset, length);
 }
 
@@ -119,9 +115,7 @@ static bool
 purge_forced(extent_hooks_t *hooks, void *addr, size_t size, size_t offset, size_t length,
     unsigned arena_ind)
 {
-    (void)hooks;
-    (void)size;
-    (void)arena_ind;
+    (void)hooks, (void)size, (void)arena_ind;
     return !xa_os_purge((uintptr_t)addr + offset, length);
 }
 

@@ -44,11 +44,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "stress/flat.h"
 #include "support/child.h"
+#include "support/clock.h"
 
 enum {
     MINUTES = 30,
@@ -119,23 +119,6 @@ run_worker(void *argument)
     }
 }
 
-static double
-now_seconds(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void
-sleep_until(double seconds)
-{
-    struct timespec time = {.tv_sec = (time_t)seconds};
-    time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL) == EINTR)
-        ;
-}
-
 static int64_t
 live_bytes(void)
 {
@@ -161,7 +144,7 @@ run_job(int units, struct minute *minute)
             minute->peak_live = live;
         if (resident > minute->peak_resident)
             minute->peak_resident = resident;
-        sleep_until(now_seconds() + SAMPLE_US / 1e6);
+        xa_clock_sleep_until(xa_clock_seconds() + SAMPLE_US / 1e6);
     }
 }
 
@@ -203,18 +186,18 @@ run_minutes(double seconds)
     /* What half a second has room for on a small machine; less in a shorter minute. */
     xa_flat_load = minute_seconds < 0.5 ? minute_seconds * 2 : 1;
     run_job(0, &unused);
-    double start = now_seconds();
+    double start = xa_clock_seconds();
     for (unsigned i = 0; i < MINUTES; i++) {
         xa_flat_minute = i;
         run_job((int)xa_flat_scaled(pattern->work * wave_percent[i % PERIOD] / 100), &minutes[i]);
-        double due = start + minute_seconds * (i + 1), now = now_seconds();
+        double due = start + minute_seconds * (i + 1), now = xa_clock_seconds();
         /* Half of a minute is the least to be idle for. */
         if (due - now < minute_seconds / 2) {
             late += now + minute_seconds / 2 - due;
             start += now + minute_seconds / 2 - due;
             due = now + minute_seconds / 2;
         }
-        sleep_until(due);
+        xa_clock_sleep_until(due);
         minutes[i].idle_live = live_bytes();
         minutes[i].idle_resident = (int64_t)xa_child_resident_bytes();
     }

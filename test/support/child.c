@@ -31,20 +31,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 struct capture {
     int descriptor;
     char *text;
     size_t length;
 };
-
-static double
-seconds_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static void
 sleep_microseconds(long microseconds)
@@ -90,7 +83,7 @@ read_until(struct capture captures[2], pid_t pid, double deadline, int *status, 
 {
     bool open[2] = {true, true};
 
-    while (!*ended && seconds_now() < deadline) {
+    while (!*ended && xa_clock_seconds() < deadline) {
         struct pollfd files[2] = {
             {open[0] ? captures[0].descriptor : -1, POLLIN, 0},
             {open[1] ? captures[1].descriptor : -1, POLLIN, 0},
@@ -115,7 +108,7 @@ finish(struct xa_child_result *result, pid_t pid, const int pipes[2], unsigned s
     bool ended = false;
 
     result->output[0] = result->errors[0] = '\0';
-    read_until(captures, pid, seconds_now() + seconds, &status, &ended);
+    read_until(captures, pid, xa_clock_seconds() + seconds, &status, &ended);
     result->timed_out = !ended;
     kill(-pid, SIGKILL);
     if (!ended)
@@ -314,7 +307,7 @@ xa_child_assert_success(const struct xa_child_result *result)
 int
 xa_child_wait(pid_t pid, unsigned seconds)
 {
-    double deadline = seconds_now() + seconds;
+    double deadline = xa_clock_seconds() + seconds;
     long pause_us = 50;
     int status;
 
@@ -325,7 +318,7 @@ xa_child_wait(pid_t pid, unsigned seconds)
             return status;
         if (got < 0 && errno != EINTR)
             return -1;
-        if (seconds_now() > deadline)
+        if (xa_clock_seconds() > deadline)
             break;
         sleep_microseconds(pause_us);
         if (pause_us < 5000)

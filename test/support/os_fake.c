@@ -908,6 +908,12 @@ xa_os_fake_set_environment(const char *name, const char *value)
 }
 
 void
+xa_os_fake_configure(const char *text)
+{
+    xa_os_fake_set_environment("XALLOC_CONF", text);
+}
+
+void
 xa_os_fake_set_environment_ready(bool is_ready)
 {
     settings.environment_is_ready = is_ready;

@@ -74,6 +74,9 @@ void xa_os_fake_set_awake(void);
 void xa_os_fake_set_environment(const char *name, const char *value);
 void xa_os_fake_set_environment_ready(bool is_ready);
 
+/* Settings in XALLOC_CONF, before the process's first call.  The text must stay. */
+void xa_os_fake_configure(const char *text);
+
 /* NULL removes the file.  The text must stay. */
 void xa_os_fake_set_file(const char *path, const char *text);
 

@@ -30,12 +30,6 @@ enum {
 
 static uint64_t seed;
 
-static void
-configure(const char *settings)
-{
-    xa_os_fake_set_environment("XALLOC_CONF", settings);
-}
-
 static size_t
 usable(const void *object)
 {
@@ -188,7 +182,7 @@ static void
 running_out_can_be_fatal(void **state)
 {
     (void)state;
-    configure("xmalloc:true");
+    xa_os_fake_configure("xmalloc:true");
     assert_non_null(xa_fast_malloc(1));
     xa_os_fake_assert_fatal(ask_for_too_much, NULL, OUT_OF_MEMORY);
     xa_os_fake_assert_fatal(ask_without_memory, NULL, OUT_OF_MEMORY);
@@ -199,7 +193,7 @@ what_is_held_back_is_given_up_for_a_request(void **state)
 {
     static void *objects[2000];
     (void)state;
-    configure("dirty_decay_ms:-1");
+    xa_os_fake_configure("dirty_decay_ms:-1");
     for (int i = 0; i < 2000; i++) {
         assert_non_null(objects[i] = xa_fast_malloc(10000));
         memset(objects[i], 1, 10000);
@@ -275,7 +269,7 @@ static void
 caches_can_be_off(void **state)
 {
     (void)state;
-    configure("tcache:false");
+    xa_os_fake_configure("tcache:false");
     check_without_caches();
 }
 
@@ -283,7 +277,7 @@ static void
 caches_can_end_at_a_size(void **state)
 {
     (void)state;
-    configure("tcache_max:4096");
+    xa_os_fake_configure("tcache_max:4096");
     check_without_caches();
 }
 
@@ -291,7 +285,7 @@ static void
 new_objects_can_be_filled_with_junk_or_zeros(void **state)
 {
     (void)state;
-    configure("junk:true");
+    xa_os_fake_configure("junk:true");
     for (size_t size = 1; size <= 9 * MIB; size *= 3) {
         unsigned char *object = xa_fast_malloc(size);
         assert_true(is_filled(object, usable(object), 0xa5));
@@ -309,7 +303,7 @@ static void
 new_objects_can_all_be_zero(void **state)
 {
     (void)state;
-    configure("zero:true,junk:free");
+    xa_os_fake_configure("zero:true,junk:free");
     for (int round = 0; round < 3; round++)
         for (size_t size = 1; size <= 9 * MIB; size *= 3) {
             unsigned char *object = xa_fast_malloc(size), *aligned = xa_allocate_aligned(64, size);

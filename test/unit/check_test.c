@@ -28,12 +28,6 @@ const char *xalloc_conf = "background_thread:false";
 
 static uint64_t seed;
 
-static void
-configure(const char *settings)
-{
-    xa_os_fake_set_environment("XALLOC_CONF", settings);
-}
-
 static size_t
 usable(const void *object)
 {
@@ -113,7 +107,7 @@ churn(unsigned level)
 {
     static struct object objects[OBJECTS];
     struct xa_seed_random numbers = xa_seed_start(seed, level);
-    configure(levels[level]);
+    xa_os_fake_configure(levels[level]);
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct object *object = &objects[xa_seed_below(&numbers, OBJECTS)];
         if (object->start == NULL) {
@@ -154,7 +148,7 @@ static void
 sizes_are_exact(void **state)
 {
     (void)state;
-    configure(LIGHT);
+    xa_os_fake_configure(LIGHT);
     for (size_t size = 1; size <= 20 * (size_t)MIB; size = size * 5 / 4 + 1) {
         char *object = take(size);
         assert_int_equal(usable(object), size);
@@ -169,7 +163,7 @@ static void
 alignments_are_kept(void **state)
 {
     (void)state;
-    configure(FULL);
+    xa_os_fake_configure(FULL);
     for (size_t alignment = 16; alignment <= 8 * (size_t)MIB; alignment *= 4) {
         for (size_t size = 1; size <= 5 * (size_t)MIB; size = size * 9 + 3) {
             char *object = xa_allocate_aligned(alignment, size);
@@ -185,7 +179,7 @@ static void
 a_second_free_is_found_however_late(void **state)
 {
     (void)state;
-    configure(LIGHT);
+    xa_os_fake_configure(LIGHT);
     for (size_t size = 1; size <= 20 * (size_t)MIB; size = 4 * size + 3) {
         void *object = take(size), *other = take(size);
         xa_fast_free(object);
@@ -205,7 +199,7 @@ static void
 pointers_inside_are_found(void **state)
 {
     (void)state;
-    configure(LIGHT);
+    xa_os_fake_configure(LIGHT);
     for (size_t size = 64; size <= 20 * (size_t)MIB; size *= 5) {
         char *object = take(size);
         xa_os_fake_assert_fatal(free_it, object + 16, "xalloc: free(0x*): inside an object of *\n");
@@ -218,7 +212,7 @@ static void
 the_first_byte_behind_is_watched(void **state)
 {
     (void)state;
-    configure(LIGHT);
+    xa_os_fake_configure(LIGHT);
     for (size_t size = 1; size <= 20 * (size_t)MIB; size = size * 2 + 1) {
         char *object = take(size);
         object[size] = 0;
@@ -233,7 +227,7 @@ a_write_before_the_object_hits_the_one_before(void **state)
 {
     char *objects[20];
     (void)state;
-    configure(LIGHT);
+    xa_os_fake_configure(LIGHT);
     for (unsigned i = 0; i < 20; i++)
         objects[i] = take(40);
     objects[10][-1] ^= 1;
@@ -252,7 +246,7 @@ static void
 a_write_after_the_free_is_found_at_the_end_of_the_quarantine(void **state)
 {
     (void)state;
-    configure(LIGHT);
+    xa_os_fake_configure(LIGHT);
     for (size_t size = 1; size < MIB; size = 3 * size + 1) {
         char *object = take(size);
         xa_fast_free(object);
@@ -278,7 +272,7 @@ static void
 the_size_of_a_sized_free_must_be_right(void **state)
 {
     (void)state;
-    configure(LIGHT);
+    xa_os_fake_configure(LIGHT);
     for (size_t size = 10; size <= 10 * (size_t)MIB; size *= 7) {
         char expected[200];
         snprintf(expected, sizeof expected,
@@ -298,7 +292,7 @@ static void
 full_tells_who_allocated_and_freed(void **state)
 {
     (void)state;
-    configure(FULL);
+    xa_os_fake_configure(FULL);
     void *object = take(40);
     xa_fast_free(object);
     xa_os_fake_assert_fatal(
@@ -310,7 +304,7 @@ full_places_objects_by_chance(void **state)
 {
     unsigned neighbours = 0;
     (void)state;
-    configure(FULL);
+    xa_os_fake_configure(FULL);
     char *before = take(40);
     for (unsigned i = 0; i < 500; i++) {
         char *object = take(40);
@@ -324,7 +318,7 @@ static void
 only_the_sizes_asked_for_are_checked(void **state)
 {
     (void)state;
-    configure("check:light,check_min:1000,check_max:2000");
+    xa_os_fake_configure("check:light,check_min:1000,check_max:2000");
     for (size_t size = 1; size <= 5 * (size_t)MIB; size = size * 9 / 8 + 1) {
         void *object = take(size);
         if (size <= 800 || size > 2100)
@@ -343,7 +337,7 @@ one_in_many_is_guarded(void **state)
 {
     unsigned guarded = 0;
     (void)state;
-    configure("check:sample,check_sample:10,tcache:false");
+    xa_os_fake_configure("check:sample,check_sample:10,tcache:false");
     for (unsigned i = 0; i < 1000; i++) {
         void *object = take(100);
         guarded += xa_guard_has((uintptr_t)object);
@@ -356,7 +350,7 @@ static void
 hits_of_the_cache_are_not_sampled(void **state)
 {
     (void)state;
-    configure("check:sample,check_sample:1");
+    xa_os_fake_configure("check:sample,check_sample:1");
     unsigned guarded = 0;
     for (unsigned i = 0; i < 1000; i++) {
         void *object = take(100);
@@ -372,7 +366,7 @@ static void
 what_waits_goes_when_memory_runs_out(void **state)
 {
     (void)state;
-    configure("check:light,check_quarantine:32M,memory_limit_hard:16M");
+    xa_os_fake_configure("check:light,check_quarantine:32M,memory_limit_hard:16M");
     for (unsigned i = 0; i < 200; i++)
         xa_fast_free(take(MIB / 2));
     assert_non_null(take(12 * (size_t)MIB));
@@ -385,7 +379,7 @@ objects_from_before_the_option_was_read_are_as_they_were(void **state)
     void *before[100];
     (void)state;
     xa_os_fake_set_environment_ready(false);
-    configure(FULL);
+    xa_os_fake_configure(FULL);
     for (unsigned i = 0; i < 100; i++)
         before[i] = take(16 * (size_t)i + 1);
     xa_os_fake_set_environment_ready(true);

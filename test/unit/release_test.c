@@ -41,12 +41,6 @@ enum { MIB = 1 << 20 };
 #define FOREIGN_FATAL \
     "not from xalloc. Look for memory that another allocator or the stack gave out."
 
-static void
-configure(const char *settings)
-{
-    xa_os_fake_set_environment("XALLOC_CONF", settings);
-}
-
 static const char *
 line_of(const char *call, const void *pointer, const char *what)
 {
@@ -137,7 +131,7 @@ foreign_pointers_can_be_fatal(void **state)
 {
     static char foreign[64];
     (void)state;
-    configure("abort_on_foreign:true");
+    xa_os_fake_configure("abort_on_foreign:true");
     (void)take(100);
     expect_fatal(free_it, foreign, FOREIGN_FATAL);
 }
@@ -147,7 +141,7 @@ the_option_abort_makes_foreign_pointers_fatal_too(void **state)
 {
     static char foreign[64];
     (void)state;
-    configure("abort:true");
+    xa_os_fake_configure("abort:true");
     (void)take(100);
     expect_fatal(free_it, foreign, FOREIGN_FATAL);
 }
@@ -167,7 +161,7 @@ static void
 without_a_cache_it_is_found_at_once(void **state)
 {
     (void)state;
-    configure("tcache:false");
+    xa_os_fake_configure("tcache:false");
     char *object = take(100);
     expect_fatal(free_it, object + 16, INSIDE);
     xa_fast_free(object);
@@ -178,7 +172,7 @@ static void
 with_junk_every_free_is_looked_at_at_once(void **state)
 {
     (void)state;
-    configure("junk:free");
+    xa_os_fake_configure("junk:free");
     char *object = take(100), *other = take(100);
     expect_fatal(free_it, object + 16, INSIDE);
     xa_fast_free(object);
@@ -247,7 +241,7 @@ a_second_free_after_the_slab_is_gone_is_found(void **state)
 {
     unsigned found = 0;
     (void)state;
-    configure("dirty_decay_ms:0,narenas:1,abort_on_foreign:true");
+    xa_os_fake_configure("dirty_decay_ms:0,narenas:1,abort_on_foreign:true");
     for (size_t size = 16; size <= 16384; size *= 4) {
         void *lost[2];
         make_and_lose(size, lost);
@@ -279,7 +273,7 @@ static void
 an_object_left_in_a_cache_whose_slab_is_gone_is_found(void **state)
 {
     (void)state;
-    configure("dirty_decay_ms:0,narenas:1");
+    xa_os_fake_configure("dirty_decay_ms:0,narenas:1");
     for (size_t size = 16; size <= 16384; size *= 4) {
         void *lost[2];
         make_and_lose(size, lost);
@@ -319,7 +313,7 @@ static void
 a_large_object_freed_twice_is_found_at_once(void **state)
 {
     (void)state;
-    configure("dirty_decay_ms:-1");
+    xa_os_fake_configure("dirty_decay_ms:-1");
     char *object = take(MIB);
     (void)take(MIB);
     xa_fast_free(object);
@@ -335,7 +329,7 @@ static void
 a_huge_object_freed_twice_is_found_while_its_mapping_is_kept(void **state)
 {
     (void)state;
-    configure("dirty_decay_ms:-1");
+    xa_os_fake_configure("dirty_decay_ms:-1");
     char *object = take(9 * MIB);
     xa_fast_free(object);
     expect_fatal(free_it, object, ALREADY_FREE);
@@ -350,7 +344,7 @@ static void
 free_and_unmapped_granules_are_told_apart(void **state)
 {
     (void)state;
-    configure("dirty_decay_ms:-1,narenas:1");
+    xa_os_fake_configure("dirty_decay_ms:-1,narenas:1");
     char *object = take(1);
     const struct xa_chunk *chunk = xa_page_map_chunk_of(xa_page_map_granule_of((uintptr_t)object));
     uintptr_t start = xa_page_map_address_of((size_t)chunk->region.slot * XA_CHUNK_GRANULES);
@@ -433,7 +427,7 @@ impossible_sizes_can_be_fatal(void **state)
 {
     char expected[300];
     (void)state;
-    configure("abort:true");
+    xa_os_fake_configure("abort:true");
     void *object = take(1000);
     snprintf(expected, sizeof expected,
         "xalloc: free_sized(0x%zx): called with size 16 for an object of 1024 bytes. "
@@ -446,7 +440,7 @@ static void
 a_signal_handler_in_the_middle_of_a_call_loses_what_it_frees(void **state)
 {
     (void)state;
-    configure("tcache:false");
+    xa_os_fake_configure("tcache:false");
     void *small = take(100), *large = take(MIB), *huge = take(9 * MIB);
     struct xa_thread_state *own = xa_start_thread();
     own->is_inside = true;
@@ -467,7 +461,7 @@ static void
 freed_objects_can_be_filled_with_junk(void **state)
 {
     (void)state;
-    configure("junk:free,dirty_decay_ms:-1");
+    xa_os_fake_configure("junk:free,dirty_decay_ms:-1");
     for (size_t size = 100; size <= MIB; size *= 10) {
         unsigned char *object = take(size), *other = take(size);
         memset(object, 1, size);

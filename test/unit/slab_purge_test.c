@@ -112,23 +112,34 @@ live_objects_of_every_class_are_left_alone(void **state)
     assert_int_equal(atomic_load(&xa_slab_purged_bytes), 0);
 }
 
+static unsigned the_class, slots; /* of the slabs below */
+
+/* Slabs with objects of so many bytes; of each only the first one lives. */
+static void
+begin_with_slabs(size_t bytes, unsigned slabs)
+{
+    begin();
+    the_class = xa_size_class_of_aligned(bytes, 1);
+    slots = xa_size_class_table[the_class].slots;
+    fill(the_class, slots * slabs);
+    for (unsigned i = 0; i < slots * slabs; i++)
+        if (i % slots != 0)
+            release(the_class, i);
+}
+
 static void
 a_slab_has_to_rest_first(void **state)
 {
-    unsigned size_class = xa_size_class_of_aligned(1024, 1);
-    unsigned slots = xa_size_class_table[size_class].slots;
     (void)state;
-    begin();
-    fill(size_class, slots);
-    void *freed = objects[slots - 1];
-    for (unsigned i = 1; i < slots; i++)
-        release(size_class, i);
+    begin_with_slabs(1024, 1);
+    /* The page at the end, where nothing lives. */
+    const char *freed = (char *)objects[0] + (size_t)(slots - 1) * 1024;
     for (unsigned i = 1; i < SWEEPS_TO_AGE; i++) {
         assert_true(xa_slab_purge_sweep());
         assert_int_not_equal(resident(freed), 0);
     }
     /* Something is taken from it: it begins anew. */
-    assert_int_equal(xa_arena_take(arena, size_class, &objects[1], 1), 1);
+    assert_int_equal(xa_arena_take(arena, the_class, &objects[1], 1), 1);
     for (unsigned i = 1; i < SWEEPS_TO_AGE; i++) {
         assert_true(xa_slab_purge_sweep());
         assert_int_not_equal(resident(freed), 0);
@@ -137,61 +148,46 @@ a_slab_has_to_rest_first(void **state)
     assert_int_equal(resident(freed), 0);
     assert_int_not_equal(resident(objects[0]), 0);
     assert_int_not_equal(atomic_load(&xa_slab_purged_bytes), 0);
-    assert_whole(size_class, objects[0]);
+    assert_whole(the_class, objects[0]);
 }
 
 static void
 what_was_purged_is_used_again(void **state)
 {
-    unsigned size_class = xa_size_class_of_aligned(2048, 1);
-    unsigned slots = xa_size_class_table[size_class].slots;
     (void)state;
-    begin();
-    fill(size_class, slots);
-    for (unsigned i = 1; i < slots; i++)
-        release(size_class, i);
+    begin_with_slabs(2048, 1);
     size_t given = xa_slab_purge_all(UINT64_MAX);
     assert_int_equal(atomic_load(&xa_slab_purged_bytes), given);
     for (unsigned i = 1; i < slots; i++) {
-        assert_int_equal(xa_arena_take(arena, size_class, &objects[i], 1), 1);
+        assert_int_equal(xa_arena_take(arena, the_class, &objects[i], 1), 1);
         memset(objects[i], 1, 2048);
     }
     assert_int_equal(atomic_load(&xa_slab_purged_bytes), 0);
-    assert_int_equal(arena->bins[size_class].counters.slabs, 1);
+    assert_int_equal(arena->bins[the_class].counters.slabs, 1);
     /* And goes again. */
     for (unsigned i = 1; i < slots; i++)
-        release(size_class, i);
+        release(the_class, i);
     assert_int_equal(xa_slab_purge_all(UINT64_MAX), given);
 }
 
 static void
 a_host_that_refuses_is_not_asked_for_ever(void **state)
 {
-    unsigned size_class = xa_size_class_of_aligned(1024, 1);
-    unsigned slots = xa_size_class_table[size_class].slots;
     (void)state;
-    begin();
-    fill(size_class, slots);
-    for (unsigned i = 1; i < slots; i++)
-        release(size_class, i);
+    begin_with_slabs(1024, 1);
     xa_os_fake_fail(XA_OS_FAKE_PURGE, 1, XA_OS_FAKE_FROM_THEN_ON);
     assert_int_equal(xa_slab_purge_all(UINT64_MAX), 0);
     assert_int_equal(atomic_load(&xa_slab_purged_bytes), 0);
     assert_false(xa_slab_purge_sweep());
-    assert_whole(size_class, objects[0]);
-    assert_int_equal(xa_arena_take(arena, size_class, &objects[1], 1), 1);
+    assert_whole(the_class, objects[0]);
+    assert_int_equal(xa_arena_take(arena, the_class, &objects[1], 1), 1);
 }
 
 static void
 a_deadline_in_the_past_stops_it(void **state)
 {
-    unsigned size_class = xa_size_class_of_aligned(1024, 1);
-    unsigned slots = xa_size_class_table[size_class].slots;
     (void)state;
-    begin();
-    fill(size_class, slots);
-    for (unsigned i = 1; i < slots; i++)
-        release(size_class, i);
+    begin_with_slabs(1024, 1);
     assert_int_equal(xa_slab_purge_all(0), 0);
     assert_int_not_equal(xa_slab_purge_all(UINT64_MAX), 0);
 }
@@ -213,15 +209,9 @@ sweep_within(void)
 static void
 sweeps_share_the_slabs_and_some_are_enough(void **state)
 {
-    unsigned size_class = xa_size_class_of_aligned(1024, 1);
-    unsigned slots = xa_size_class_table[size_class].slots;
     unsigned slabs = SLABS_A_SWEEP * (SWEEPS_AT_A_TIME + 1);
     (void)state;
-    begin();
-    fill(size_class, slots * slabs);
-    for (unsigned i = 0; i < slots * slabs; i++)
-        if (i % slots != 0)
-            release(size_class, i);
+    begin_with_slabs(1024, slabs);
     xa_os_fake_set_guest(sweep_within);
     size_t given = xa_slab_purge_all(UINT64_MAX) + given_within;
     /* The last one that began found that there were enough. */
@@ -229,7 +219,7 @@ sweeps_share_the_slabs_and_some_are_enough(void **state)
     assert_int_equal(given, slabs * (XA_GRANULE_BYTES - xa_os_facts.page_bytes));
     assert_int_equal(xa_slab_purge_all(UINT64_MAX), 0);
     for (unsigned i = 0; i < slots * slabs; i += slots)
-        assert_whole(size_class, objects[i]);
+        assert_whole(the_class, objects[i]);
 }
 
 /* Take and free at random, with a mark in what is held. */

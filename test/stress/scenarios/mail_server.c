@@ -20,13 +20,13 @@
  * bursts took.  Seeds are fixed; which thread runs when is the kernel's decision.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "../../support/clock.h"
 
 enum {
     THREAD_COUNT = 300,
@@ -256,23 +256,6 @@ run_burst(void)
     pthread_mutex_unlock(&schedule.lock);
 }
 
-static double
-now_seconds(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void
-sleep_until(double seconds)
-{
-    struct timespec time = {.tv_sec = (time_t)seconds};
-    time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL) == EINTR)
-        ;
-}
-
 static void
 start_workers(void)
 {
@@ -310,13 +293,13 @@ main(int argument_count, char **arguments)
         return 2;
     }
     start_workers();
-    double start = now_seconds();
+    double start = xa_clock_seconds();
     double busy_seconds = 0;
     for (int burst = 0; burst < BURST_COUNT; burst++) {
-        double burst_start = now_seconds();
+        double burst_start = xa_clock_seconds();
         run_burst();
-        busy_seconds += now_seconds() - burst_start;
-        sleep_until(start + seconds * (burst + 1) / BURST_COUNT);
+        busy_seconds += xa_clock_seconds() - burst_start;
+        xa_clock_sleep_until(start + seconds * (burst + 1) / BURST_COUNT);
     }
     printf("%lu\t%.3f\n", mailbox.messages, busy_seconds);
     fflush(stdout);

@@ -13,13 +13,13 @@
  * seconds that the waves took.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "../../support/clock.h"
 
 enum {
     WAVE_COUNT = 10,
@@ -62,23 +62,6 @@ free_wave(void **objects)
         free(objects[i]);
 }
 
-static double
-now_seconds(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void
-sleep_until(double seconds)
-{
-    struct timespec time = {.tv_sec = (time_t)seconds};
-    time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL) == EINTR)
-        ;
-}
-
 int
 main(int argument_count, char **arguments)
 {
@@ -88,19 +71,19 @@ main(int argument_count, char **arguments)
         return 2;
     }
     void **waves[2] = {map_pointers(), map_pointers()};
-    double start = now_seconds();
+    double start = xa_clock_seconds();
     double busy_seconds = 0;
     unsigned long operations = 0;
     for (int wave = 0; wave < WAVE_COUNT; wave++) {
-        double wave_start = now_seconds();
+        double wave_start = xa_clock_seconds();
         allocate_wave(waves[wave % 2], wave_bytes[wave]);
         operations += OBJECT_COUNT;
         if (wave > 0) {
             free_wave(waves[(wave + 1) % 2]);
             operations += OBJECT_COUNT;
         }
-        busy_seconds += now_seconds() - wave_start;
-        sleep_until(start + seconds * (wave + 1) / WAVE_COUNT);
+        busy_seconds += xa_clock_seconds() - wave_start;
+        xa_clock_sleep_until(start + seconds * (wave + 1) / WAVE_COUNT);
     }
     printf("%lu\t%.3f\n", operations, busy_seconds);
     return 0;

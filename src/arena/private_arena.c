@@ -1,8 +1,8 @@
 /*
  * private_arena.c - see private_arena.h.
  *
- *   small object     a slot of a slab           private_chunk.c
- *   up to 1 MiB      a run of granules          private_chunk.c
+ *   small object     a slot of a slab           private_run.c
+ *   up to 1 MiB      a run of granules          private_run.c, private_chunk.c
  *   beyond, or more aligned than a granule      an extent of its own, private_extent.c
  *
  * The sizes are those that the automatic arenas would give, so that nallocx() need not ask which
@@ -23,7 +23,8 @@
 #include "arena/private_arena.h"
 
 #include "arena/private_arena_parts.h"
-#include "arena/private_chunk.h"
+#include "arena/private_chunk_decay.h"
+#include "arena/private_run.h"
 #include "base/assert.h"
 #include "extent/metadata.h"
 #include "os/os.h"
@@ -182,7 +183,7 @@ drop_objects(struct xa_private_arena *arena, uint64_t epoch) XA_REQUIRES(arena->
         xa_private_arena_take_from_whole(arena, extent);
         xa_private_extent_give(arena, extent, XA_PRIVATE_DIRTY);
     }
-    xa_private_chunk_drop_all(arena);
+    xa_private_run_drop_all(arena);
     forget_objects(arena);
 }
 
@@ -558,7 +559,7 @@ xa_private_arena_reset_in_child(unsigned bound)
         if (xa_lock_reset_in_child(&arena->lock))
             set_aside(arena);
         else
-            xa_private_chunk_reset_in_child(arena);
+            xa_private_chunk_decay_reset_in_child(arena);
         arena->hooks_running = 0;
         atomic_store_explicit(&arena->threads, index == bound, memory_order_relaxed);
     }

@@ -9,8 +9,8 @@
 
 #include "arena/large.h"
 #include "arena/private_arena_parts.h"
-#include "arena/private_chunk.h"
 #include "arena/private_map.h"
+#include "arena/private_run.h"
 #include "os/os.h"
 
 enum {
@@ -91,7 +91,7 @@ take_large(struct xa_private_arena *arena, size_t bytes, size_t alignment, bool 
     bool is_run = usable <= (size_t)XA_PRIVATE_RUN_MAX_GRANULES * XA_GRANULE_BYTES &&
         alignment <= xa_private_extent_unit();
     void *object = is_run
-        ? xa_private_chunk_take_large(arena, (unsigned)(usable / XA_GRANULE_BYTES), is_zeroed)
+        ? xa_private_run_take_large(arena, (unsigned)(usable / XA_GRANULE_BYTES), is_zeroed)
         : take_whole(arena, usable, alignment, wants_zeros, is_zeroed);
     if (object != NULL)
         count_large(arena, usable);
@@ -108,7 +108,7 @@ xa_private_arena_take(
     unsigned size_class = xa_size_class_of_aligned(bytes, alignment);
     bool is_zeroed = false;
     void *object = size_class != XA_CLASS_NONE
-        ? xa_private_chunk_take_small(arena, size_class)
+        ? xa_private_run_take_small(arena, size_class)
         : take_large(arena, bytes, alignment, wants_zeros, &is_zeroed);
     leave(arena);
     if (wants_zeros && !is_zeroed && object != NULL)
@@ -124,8 +124,7 @@ xa_private_arena_take_some(
     unsigned taken = 0;
     if (arena == NULL)
         return 0;
-    while (
-        taken < count && (objects[taken] = xa_private_chunk_take_small(arena, size_class)) != NULL)
+    while (taken < count && (objects[taken] = xa_private_run_take_small(arena, size_class)) != NULL)
         taken++;
     leave(arena);
     return taken;
@@ -175,8 +174,7 @@ look(const void *pointer, struct object *object)
     switch (object->extent->state) {
     case XA_PRIVATE_STATE_WHOLE:
         return address == object->extent->address ? XA_PRIVATE_LIVE : XA_PRIVATE_INSIDE;
-    case XA_PRIVATE_STATE_CHUNK:
-        return xa_private_chunk_look(object->extent, address, &object->run);
+    case XA_PRIVATE_STATE_CHUNK: return xa_private_run_look(object->extent, address, &object->run);
     default: return XA_PRIVATE_FREE;
     }
 }
@@ -214,7 +212,7 @@ xa_private_arena_describe(const void *pointer, struct xa_private_object *descrip
     *description = (struct xa_private_object){.start = object.extent->address};
     if (object.run != NULL)
         description->start =
-            xa_private_chunk_object(object.run, (uintptr_t)pointer, &description->is_free);
+            xa_private_run_object(object.run, (uintptr_t)pointer, &description->is_free);
     if (is_known)
         description->bytes = usable_bytes(&object);
     leave(object.arena);
@@ -259,7 +257,7 @@ return_object(const struct object *object, uintptr_t address) XA_NO_ANALYSIS
     if (object->run == NULL || object->run->kind == XA_EXTENT_LARGE)
         uncount_large(arena, usable_bytes(object));
     if (object->run != NULL) {
-        xa_private_chunk_return(arena, object->run, address);
+        xa_private_run_return(arena, object->run, address);
     } else {
         xa_private_arena_take_from_whole(arena, object->extent);
         xa_private_extent_give(arena, object->extent, XA_PRIVATE_DIRTY);

@@ -1,5 +1,5 @@
 /*
- * private_chunk.h - runs of granules in the chunks of a private arena, and slabs in these.
+ * private_chunk.h - chunks of a private arena, cut into runs of granules.
  */
 #ifndef XA_ARENA_PRIVATE_CHUNK_H
 #define XA_ARENA_PRIVATE_CHUNK_H
@@ -38,37 +38,57 @@ struct xa_private_chunk {
     struct xa_private_run runs[];
 };
 
-/* An object of a small size class; NULL if the hooks have no memory.  Unlocks. */
-XA_MUST_USE void *xa_private_chunk_take_small(struct xa_private_arena *arena, unsigned size_class)
-    XA_REQUIRES(arena->lock);
+/* Ones in one of the bitmaps. */
+static inline unsigned
+xa_private_chunk_count(const struct xa_bitmap *map)
+{
+    return xa_bitmap_count(map, 0, XA_BITMAP_BITS);
+}
 
-/* A run of granules, at most XA_PRIVATE_RUN_MAX_GRANULES, as an object.  Unlocks. */
-XA_MUST_USE void *xa_private_chunk_take_large(
+/* The first granule of a run in its chunk, and its address. */
+static inline unsigned
+xa_private_chunk_index(const struct xa_private_run *run)
+{
+    return (unsigned)(run - run->extent->chunk->runs);
+}
+
+static inline uintptr_t
+xa_private_chunk_address(const struct xa_private_run *run)
+{
+    return run->extent->address + (uintptr_t)xa_private_chunk_index(run) * XA_GRANULE_BYTES;
+}
+
+/* A run of granules, at most XA_PRIVATE_RUN_MAX_GRANULES, of no kind yet; or NULL.  Unlocks. */
+XA_MUST_USE struct xa_private_run *xa_private_chunk_take_run(
     struct xa_private_arena *arena, unsigned granules, bool *is_zeroed) XA_REQUIRES(arena->lock);
 
-/* What an address in a chunk is, and the run that it is in (NULL: none). */
-enum xa_private_verdict xa_private_chunk_look(
-    struct xa_private_extent *extent, uintptr_t address, struct xa_private_run **run);
-
-/* Where the object begins, or could, that an address in the run is in; and whether it is free. */
-uintptr_t xa_private_chunk_object(struct xa_private_run *run, uintptr_t address, bool *is_free);
-
-/* Free a live object of this run.  Unlocks. */
-void xa_private_chunk_return(struct xa_private_arena *arena, struct xa_private_run *run,
-    uintptr_t address) XA_REQUIRES(arena->lock);
+/* The run's granules are free from now on.  Unlocks. */
+void xa_private_chunk_return_run(struct xa_private_arena *arena, struct xa_private_run *run)
+    XA_REQUIRES(arena->lock);
 
 /* Give a large run another length, where it stands.  False if that is not possible. */
 XA_MUST_USE bool xa_private_chunk_resize(struct xa_private_arena *arena, struct xa_private_run *run,
     unsigned granules) XA_REQUIRES(arena->lock);
 
-/* Drop all runs; chunks become free extents.  Unlocks. */
-void xa_private_chunk_drop_all(struct xa_private_arena *arena) XA_REQUIRES(arena->lock);
+/* The bitmaps have changed: count anew, and put the chunk into the bucket where it belongs now. */
+void xa_private_chunk_settle(struct xa_private_arena *arena, struct xa_private_extent *extent);
 
-/* Purge unused granules that are due; and give up the empty chunk, if it is.  Unlocks. */
-void xa_private_chunk_decay(struct xa_private_arena *arena, enum xa_private_how how)
+/* If the chunk has no run any more it takes the place of the one that was kept.  Unlocks. */
+void xa_private_chunk_keep_if_empty(
+    struct xa_private_arena *arena, struct xa_private_extent *extent) XA_REQUIRES(arena->lock);
+
+/*
+ * A chunk without a run is a free extent from now on: a dirty one, or, if all of it has been
+ * purged, one that still has to be offered to dalloc, as what is muzzy has.  Unlocks.
+ */
+void xa_private_chunk_unmake(struct xa_private_arena *arena, struct xa_private_extent *extent)
     XA_REQUIRES(arena->lock);
 
-/* In a forked child: what other threads were purging is free again. */
-void xa_private_chunk_reset_in_child(struct xa_private_arena *arena);
+/* Any of the arena's chunks; NULL if it has none. */
+struct xa_private_extent *xa_private_chunk_any(const struct xa_private_arena *arena);
+
+/* Drop all runs of a chunk, which becomes a free extent.  Unlocks. */
+void xa_private_chunk_drop(struct xa_private_arena *arena, struct xa_private_extent *extent)
+    XA_REQUIRES(arena->lock);
 
 #endif

@@ -25,6 +25,7 @@
 #include "arena/private_arena_parts.h"
 #include "arena/private_chunk_decay.h"
 #include "arena/private_run.h"
+#include "arena/private_section.h"
 #include "base/assert.h"
 #include "extent/metadata.h"
 #include "os/os.h"
@@ -50,7 +51,7 @@ XA_BULKY _Atomic(struct xa_private_arena *) xa_private_arena_table[NUMBERS];
 void
 xa_private_arena_set_step(xa_private_arena_step *function)
 {
-    xa_private_extent_set_step(function);
+    xa_private_section_set_step(function);
 }
 
 static struct xa_private_arena *
@@ -66,18 +67,18 @@ struct xa_private_arena *
 xa_private_arena_enter(unsigned index) XA_NO_ANALYSIS
 {
     struct xa_private_arena *arena = at(index);
-    if (arena == NULL || !xa_private_extent_enter(arena))
+    if (arena == NULL || !xa_private_section_enter(arena))
         return NULL;
     if (arena->is_open && atomic_load_explicit(&arena->index, memory_order_relaxed) == index)
         return arena;
-    xa_private_extent_leave(arena);
+    xa_private_section_leave(arena);
     return NULL;
 }
 
 static void
 leave(struct xa_private_arena *arena) XA_NO_ANALYSIS
 {
-    xa_private_extent_leave(arena);
+    xa_private_section_leave(arena);
 }
 
 /* ---- Making and dropping ---- */
@@ -132,12 +133,12 @@ xa_private_arena_create(struct extent_hooks_s *hooks)
 {
     if (hooks == NULL)
         hooks = xa_extent_hooks_default();
-    if (hooks->alloc == NULL || !xa_private_extent_begin())
+    if (hooks->alloc == NULL || !xa_private_section_begin())
         return XA_PRIVATE_ARENA_NONE;
     xa_lock_lock(&registry.lock);
     unsigned index = make(hooks);
     xa_lock_unlock(&registry.lock);
-    xa_private_extent_end();
+    xa_private_section_end();
     return index;
 }
 
@@ -177,7 +178,7 @@ static void
 drop_objects(struct xa_private_arena *arena, uint64_t epoch) XA_REQUIRES(arena->lock)
 {
     atomic_store_explicit(&arena->epoch, epoch, memory_order_release);
-    xa_private_extent_wait_for_hooks(arena);
+    xa_private_section_wait_for_hooks(arena);
     while (arena->whole != NULL) {
         struct xa_private_extent *extent = arena->whole;
         xa_private_arena_take_from_whole(arena, extent);
@@ -279,11 +280,11 @@ xa_private_arena_destroy(unsigned index) XA_NO_ANALYSIS
     xa_private_chunk_decay(arena, XA_PRIVATE_DESTROY);
     xa_private_extent_decay(arena, XA_PRIVATE_DESTROY);
     leave(arena);
-    if (!xa_private_extent_begin())
+    if (!xa_private_section_begin())
         return true;
     keep_figures(arena);
     retire(arena, index);
-    xa_private_extent_end();
+    xa_private_section_end();
     return true;
 }
 
@@ -465,13 +466,13 @@ void
 xa_private_arena_destroyed(struct xa_private_statistics *statistics)
 {
     *statistics = (struct xa_private_statistics){0};
-    if (!xa_private_extent_begin())
+    if (!xa_private_section_begin())
         return;
     xa_lock_lock(&registry.lock);
     if (registry.destroyed != NULL)
         *statistics = *registry.destroyed;
     xa_lock_unlock(&registry.lock);
-    xa_private_extent_end();
+    xa_private_section_end();
 }
 
 static size_t

@@ -11,6 +11,7 @@
 #include "arena/private_arena_parts.h"
 #include "arena/private_map.h"
 #include "arena/private_run.h"
+#include "arena/private_section.h"
 #include "os/os.h"
 
 enum {
@@ -21,7 +22,7 @@ enum {
 static void
 leave(struct xa_private_arena *arena) XA_NO_ANALYSIS
 {
-    xa_private_extent_leave(arena);
+    xa_private_section_leave(arena);
 }
 
 void
@@ -150,13 +151,13 @@ enter_owner(uintptr_t address, struct xa_private_extent **extent) XA_NO_ANALYSIS
             return NULL;
         struct xa_private_arena *arena =
             atomic_load_explicit(&(*extent)->arena, memory_order_relaxed);
-        if (!xa_private_extent_enter(arena))
+        if (!xa_private_section_enter(arena))
             return NULL;
         /* Under the arena's lock its extents stay its extents. */
         if (xa_private_map_find(address) == *extent &&
             atomic_load_explicit(&(*extent)->arena, memory_order_relaxed) == arena)
             return arena;
-        xa_private_extent_leave(arena);
+        xa_private_section_leave(arena);
     }
     return NULL;
 }

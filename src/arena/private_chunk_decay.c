@@ -9,6 +9,7 @@
  */
 #include "arena/private_chunk_decay.h"
 
+#include "arena/private_hooks.h"
 #include "os/os.h"
 
 /* What of the chunk is due for a purge: bits of one quality, or none. */
@@ -47,10 +48,10 @@ purge_granules(struct xa_private_arena *arena, struct xa_private_extent *extent,
     size_t offset = (size_t)first * XA_GRANULE_BYTES, bytes = (size_t)count * XA_GRANULE_BYTES;
     enum xa_private_purge done = XA_PRIVATE_PURGE_NONE;
     if (is_lazy)
-        done = xa_private_extent_purge(arena, extent, offset, bytes, true);
+        done = xa_private_hooks_purge(arena, extent, offset, bytes, true);
     bool is_muzzy = done == XA_PRIVATE_PURGE_LAZY;
     if (!is_muzzy)
-        done = xa_private_extent_purge(arena, extent, offset, bytes, false);
+        done = xa_private_hooks_purge(arena, extent, offset, bytes, false);
     chunk->purging = (uint16_t)(chunk->purging - count);
     xa_bitmap_set(&chunk->free, first, count);
     if (done == XA_PRIVATE_PURGE_ZEROED)

@@ -12,11 +12,12 @@
  * A range is taken out of the map before dalloc gets it: the moment that the host has it back, it
  * may come to another arena.
  *
- * Locking: the arena's lock, which every call of a hook gives up and takes again.  Functions that
- * do so say "unlocks".  PRIVATE_EXTENTS guards the records that wait for reuse.
+ * Locking: the arena's lock, which every call of a hook gives up and takes again (private_hooks.h).
+ * Functions that do so say "unlocks".  PRIVATE_EXTENTS guards the records that wait for reuse.
  */
 #include "arena/private_extent.h"
 
+#include "arena/private_hooks.h"
 #include "arena/private_map.h"
 #include "base/assert.h"
 #include "extent/metadata.h"
@@ -33,88 +34,6 @@ static struct {
     struct xa_lock lock;
     struct xa_private_extent *unused; /* [l] */
 } records = {.lock.rank = XA_LOCK_RANK_PRIVATE_EXTENTS};
-
-/* [a] NULL, or the same for ever. */
-static xa_private_arena_step *_Atomic step;
-
-void
-xa_private_extent_set_step(xa_private_arena_step *function)
-{
-    atomic_store_explicit(&step, function, memory_order_relaxed);
-}
-
-static bool
-tell(enum xa_private_step what)
-{
-    xa_private_arena_step *function = atomic_load_explicit(&step, memory_order_relaxed);
-    return function == NULL || function(what);
-}
-
-bool
-xa_private_extent_begin(void)
-{
-    return tell(XA_PRIVATE_BEGIN);
-}
-
-void
-xa_private_extent_end(void)
-{
-    (void)tell(XA_PRIVATE_END);
-}
-
-bool
-xa_private_extent_enter(struct xa_private_arena *arena) XA_NO_ANALYSIS
-{
-    if (!xa_private_extent_begin())
-        return false;
-    xa_lock_lock(&arena->lock);
-    return true;
-}
-
-void
-xa_private_extent_leave(struct xa_private_arena *arena) XA_NO_ANALYSIS
-{
-    xa_lock_unlock(&arena->lock);
-    xa_private_extent_end();
-}
-
-/* The same around a hook: nobody may destroy the arena meanwhile. */
-static struct extent_hooks_s *
-begin_hook(struct xa_private_arena *arena) XA_RELEASES(arena->lock) XA_NO_ANALYSIS
-{
-    arena->hooks_running++;
-    xa_private_extent_leave(arena);
-    (void)tell(XA_PRIVATE_HOOK_BEGIN);
-    return atomic_load_explicit(&arena->hooks, memory_order_acquire);
-}
-
-static void
-end_hook(struct xa_private_arena *arena) XA_ACQUIRES(arena->lock) XA_NO_ANALYSIS
-{
-    (void)tell(XA_PRIVATE_HOOK_END);
-    /* The section had been begun by this thread: it is no signal handler in its own way. */
-    (void)!xa_private_extent_begin();
-    xa_lock_lock(&arena->lock);
-    /* 0 in a child that was forked meanwhile. */
-    if (arena->hooks_running > 0)
-        arena->hooks_running--;
-}
-
-void
-xa_private_extent_wait_for_hooks(struct xa_private_arena *arena)
-{
-    while (arena->hooks_running != 0) {
-        xa_lock_unlock(&arena->lock);
-        xa_os_yield();
-        xa_lock_lock(&arena->lock);
-    }
-}
-
-static unsigned
-index_of(const struct xa_private_arena *arena)
-{
-    return atomic_load_explicit(&arena->index, memory_order_relaxed);
-}
 
 size_t
 xa_private_extent_unit(void)
@@ -201,104 +120,6 @@ put_to_free(struct xa_private_arena *arena, struct xa_private_extent *extent)
     extent->state = XA_PRIVATE_STATE_FREE;
 }
 
-/* ---- Hooks; all of these unlock ---- */
-
-static bool
-call_commit(struct xa_private_arena *arena, struct xa_private_extent *extent)
-    XA_REQUIRES(arena->lock)
-{
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    bool has_failed = hooks->commit == NULL ||
-        hooks->commit(
-            hooks, (void *)extent->address, extent->bytes, 0, extent->bytes, index_of(arena));
-    end_hook(arena);
-    if (!has_failed)
-        extent->is_committed = extent->is_zeroed = true;
-    return !has_failed;
-}
-
-static bool
-call_dalloc(struct xa_private_arena *arena, const struct xa_private_extent *extent)
-    XA_REQUIRES(arena->lock)
-{
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    bool has_failed = hooks->dalloc == NULL ||
-        hooks->dalloc(
-            hooks, (void *)extent->address, extent->bytes, extent->is_committed, index_of(arena));
-    end_hook(arena);
-    return !has_failed;
-}
-
-static void
-call_destroy(struct xa_private_arena *arena, const struct xa_private_extent *extent)
-    XA_REQUIRES(arena->lock)
-{
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    if (hooks->destroy != NULL)
-        hooks->destroy(
-            hooks, (void *)extent->address, extent->bytes, extent->is_committed, index_of(arena));
-    end_hook(arena);
-}
-
-static bool
-call_decommit(struct xa_private_arena *arena, struct xa_private_extent *extent)
-    XA_REQUIRES(arena->lock)
-{
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    bool has_failed = hooks->decommit == NULL ||
-        hooks->decommit(
-            hooks, (void *)extent->address, extent->bytes, 0, extent->bytes, index_of(arena));
-    end_hook(arena);
-    if (!has_failed)
-        extent->is_committed = false;
-    return !has_failed;
-}
-
-static bool
-call_split(struct xa_private_arena *arena, const struct xa_private_extent *extent, size_t front)
-    XA_REQUIRES(arena->lock)
-{
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    bool has_failed = hooks->split == NULL ||
-        hooks->split(hooks, (void *)extent->address, extent->bytes, front, extent->bytes - front,
-            extent->is_committed, index_of(arena));
-    end_hook(arena);
-    return !has_failed;
-}
-
-static bool
-call_merge(struct xa_private_arena *arena, const struct xa_private_extent *front,
-    const struct xa_private_extent *back) XA_REQUIRES(arena->lock)
-{
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    bool has_failed = hooks->merge == NULL || hooks->split == NULL ||
-        hooks->merge(hooks, (void *)front->address, front->bytes, (void *)back->address,
-            back->bytes, front->is_committed, index_of(arena));
-    end_hook(arena);
-    return !has_failed;
-}
-
-enum xa_private_purge
-xa_private_extent_purge(struct xa_private_arena *arena, const struct xa_private_extent *extent,
-    size_t offset, size_t bytes, bool is_lazy)
-{
-    enum xa_private_purge result = XA_PRIVATE_PURGE_NONE;
-    void *address = (void *)extent->address;
-    size_t whole = extent->bytes;
-    xa_private_extent_count_events(&arena->counters.purge_calls, 1);
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    if (!is_lazy && hooks->purge_forced != NULL &&
-        !hooks->purge_forced(hooks, address, whole, offset, bytes, index_of(arena)))
-        result = XA_PRIVATE_PURGE_ZEROED;
-    else if (hooks->purge_lazy != NULL &&
-        !hooks->purge_lazy(hooks, address, whole, offset, bytes, index_of(arena)))
-        result = XA_PRIVATE_PURGE_LAZY;
-    end_hook(arena);
-    if (result != XA_PRIVATE_PURGE_NONE)
-        xa_private_extent_count_events(&arena->counters.purged_bytes, bytes);
-    return result;
-}
-
 /* ---- Splitting and merging; these unlock ---- */
 
 /* Split a busy extent; what lies behind `front` bytes, busy, or NULL. */
@@ -309,7 +130,7 @@ split(struct xa_private_arena *arena, struct xa_private_extent *extent, size_t f
     struct xa_private_extent *back = take_record(arena);
     if (back == NULL)
         return NULL;
-    if (!call_split(arena, extent, front)) {
+    if (!xa_private_hooks_split(arena, extent, front)) {
         return_record(arena, back);
         return NULL;
     }
@@ -363,7 +184,7 @@ merge(struct xa_private_arena *arena, struct xa_private_extent *extent) XA_REQUI
     struct xa_private_extent *other = free_at(arena, extent->address - 1);
     if (other != NULL && is_alike(other, extent)) {
         take_from_free(arena, other);
-        if (call_merge(arena, other, extent)) {
+        if (xa_private_hooks_merge(arena, other, extent)) {
             join(arena, other, extent);
             extent = other;
         } else {
@@ -373,7 +194,7 @@ merge(struct xa_private_arena *arena, struct xa_private_extent *extent) XA_REQUI
     other = free_at(arena, extent->address + extent->bytes);
     if (other != NULL && is_alike(other, extent)) {
         take_from_free(arena, other);
-        if (call_merge(arena, extent, other))
+        if (xa_private_hooks_merge(arena, extent, other))
             join(arena, extent, other);
         else
             put_to_free(arena, other);
@@ -426,9 +247,9 @@ call_alloc(struct xa_private_arena *arena, uintptr_t address, size_t bytes, size
     if (extent == NULL)
         return NULL;
     bool is_zeroed = wants_zeros, is_committed = true;
-    struct extent_hooks_s *hooks = begin_hook(arena);
-    void *start = hooks->alloc(
-        hooks, (void *)address, bytes, alignment, &is_zeroed, &is_committed, index_of(arena));
+    struct extent_hooks_s *hooks = xa_private_section_begin_hook(arena);
+    void *start = hooks->alloc(hooks, (void *)address, bytes, alignment, &is_zeroed, &is_committed,
+        xa_private_hooks_index(arena));
     extent->address = (uintptr_t)start;
     extent->bytes = bytes;
     extent->quality = XA_PRIVATE_RETAINED;
@@ -440,14 +261,14 @@ call_alloc(struct xa_private_arena *arena, uintptr_t address, size_t bytes, size
         result = publish(extent, alignment);
     bool is_fine = result == XA_PRIVATE_MAP_DONE;
     if (start != NULL && result == XA_PRIVATE_MAP_NO_MEMORY && hooks->dalloc != NULL)
-        (void)hooks->dalloc(hooks, start, bytes, is_committed, index_of(arena));
-    end_hook(arena);
+        (void)hooks->dalloc(hooks, start, bytes, is_committed, xa_private_hooks_index(arena));
+    xa_private_section_end_hook(arena);
     if (!is_fine) {
         return_record(arena, extent);
         return NULL;
     }
     xa_private_extent_count(&arena->counters.mapped, bytes);
-    if (extent->is_committed || call_commit(arena, extent))
+    if (extent->is_committed || xa_private_hooks_commit(arena, extent))
         return extent;
     xa_private_extent_give(arena, extent, XA_PRIVATE_RETAINED);
     return NULL;
@@ -497,7 +318,7 @@ reuse(struct xa_private_arena *arena, size_t least, size_t most, size_t alignmen
     }
     bool is_usable = extent->bytes <= most + most / WASTE_FRACTION ||
         extent->bytes < most + XA_PRIVATE_EXTENT_MIN_BYTES;
-    if (is_usable && (extent->is_committed || call_commit(arena, extent)))
+    if (is_usable && (extent->is_committed || xa_private_hooks_commit(arena, extent)))
         return extent;
     put_to_free(arena, extent);
     return NULL;
@@ -529,7 +350,8 @@ xa_private_extent_grow(
         struct xa_private_extent *rest = NULL;
         if (other->bytes > more)
             rest = split(arena, other, more);
-        bool fits = other->bytes == more && (other->is_committed || call_commit(arena, other));
+        bool fits =
+            other->bytes == more && (other->is_committed || xa_private_hooks_commit(arena, other));
         if (rest != NULL)
             put_to_free(arena, rest);
         if (!fits) {
@@ -541,7 +363,7 @@ xa_private_extent_grow(
     }
     if (other == NULL)
         return false;
-    if (call_merge(arena, extent, other)) {
+    if (xa_private_hooks_merge(arena, extent, other)) {
         join(arena, extent, other);
         return true;
     }
@@ -584,7 +406,7 @@ make_muzzy(struct xa_private_arena *arena, struct xa_private_extent *extent)
     XA_REQUIRES(arena->lock)
 {
     if (atomic_load_explicit(&arena->decay_ms[XA_PRIVATE_MUZZY], memory_order_relaxed) == 0 ||
-        xa_private_extent_purge(arena, extent, 0, extent->bytes, true) == XA_PRIVATE_PURGE_NONE)
+        xa_private_hooks_purge(arena, extent, 0, extent->bytes, true) == XA_PRIVATE_PURGE_NONE)
         return false;
     xa_private_extent_give(arena, extent, XA_PRIVATE_MUZZY);
     return true;
@@ -596,9 +418,9 @@ give_back(struct xa_private_arena *arena, struct xa_private_extent *extent, enum
     XA_REQUIRES(arena->lock)
 {
     xa_private_map_set(extent->address, extent->bytes, NULL);
-    bool is_gone = call_dalloc(arena, extent);
+    bool is_gone = xa_private_hooks_dalloc(arena, extent);
     if (!is_gone && how == XA_PRIVATE_DESTROY) {
-        call_destroy(arena, extent);
+        xa_private_hooks_destroy(arena, extent);
         is_gone = true;
     }
     if (is_gone) {
@@ -608,8 +430,8 @@ give_back(struct xa_private_arena *arena, struct xa_private_extent *extent, enum
         return;
     }
     xa_private_map_set(extent->address, extent->bytes, extent);
-    if (extent->is_committed && !call_decommit(arena, extent))
-        extent->is_zeroed = xa_private_extent_purge(arena, extent, 0, extent->bytes, false) ==
+    if (extent->is_committed && !xa_private_hooks_decommit(arena, extent))
+        extent->is_zeroed = xa_private_hooks_purge(arena, extent, 0, extent->bytes, false) ==
             XA_PRIVATE_PURGE_ZEROED;
     xa_private_extent_give(arena, extent, XA_PRIVATE_RETAINED);
 }

@@ -134,22 +134,6 @@ xa_private_extent_count_events(_Atomic uint64_t *counter, uint64_t events)
 }
 
 /*
- * Begin and end a section: the lock, and what a layer above does against signal handlers.  False
- * in a handler that interrupted such a section of its own thread.
- */
-XA_MUST_USE bool xa_private_extent_enter(struct xa_private_arena *arena)
-    XA_TRY_ACQUIRES(true, arena->lock);
-void xa_private_extent_leave(struct xa_private_arena *arena) XA_RELEASES(arena->lock);
-void xa_private_extent_set_step(xa_private_arena_step *function);
-
-/* Let the threads that are in hooks for it come back.  Unlocks. */
-void xa_private_extent_wait_for_hooks(struct xa_private_arena *arena) XA_REQUIRES(arena->lock);
-
-/* The same without an arena. */
-XA_MUST_USE bool xa_private_extent_begin(void);
-void xa_private_extent_end(void);
-
-/*
  * A busy extent of at least `least`, at best `most` bytes, at a multiple of `alignment`: a free
  * one, or new from the hooks.  NULL if there is none.  Sizes are multiples of the unit below.
  */
@@ -168,12 +152,6 @@ XA_MUST_USE bool xa_private_extent_grow(struct xa_private_arena *arena,
     struct xa_private_extent *extent, size_t bytes) XA_REQUIRES(arena->lock);
 XA_MUST_USE bool xa_private_extent_shrink(struct xa_private_arena *arena,
     struct xa_private_extent *extent, size_t bytes) XA_REQUIRES(arena->lock);
-
-/* Purge part of a busy extent, or one whose part nobody uses; what has become of it. */
-enum xa_private_purge { XA_PRIVATE_PURGE_NONE, XA_PRIVATE_PURGE_LAZY, XA_PRIVATE_PURGE_ZEROED };
-enum xa_private_purge xa_private_extent_purge(struct xa_private_arena *arena,
-    const struct xa_private_extent *extent, size_t offset, size_t bytes, bool is_lazy)
-    XA_REQUIRES(arena->lock);
 
 /*
  * Give back free extents: what is due, or all that is dirty or muzzy.  With XA_PRIVATE_DESTROY

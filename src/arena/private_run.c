@@ -9,6 +9,7 @@
  */
 #include "arena/private_run.h"
 
+#include "arena/private_section.h"
 #include "extent/metadata.h"
 
 enum { INLINE_SLOTS = 64 * XA_PRIVATE_INLINE_WORDS };
@@ -225,7 +226,7 @@ xa_private_run_drop_all(struct xa_private_arena *arena)
     while ((extent = xa_private_chunk_any(arena)) != NULL) {
         struct xa_private_chunk *chunk = extent->chunk;
         if (chunk->purging != 0) {
-            xa_private_extent_wait_for_hooks(arena);
+            xa_private_section_wait_for_hooks(arena);
             continue;
         }
         for (unsigned i = 0; i < chunk->granules; i++)

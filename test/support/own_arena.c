@@ -7,6 +7,7 @@
 
 #include "arena/private_map.h"
 #include "arena/private_run.h"
+#include "arena/private_section.h"
 #include "config/options.h"
 #include "support/hooks.h"
 
@@ -43,7 +44,7 @@ xa_own_arena_enter(void) XA_NO_ANALYSIS
     assert_true(xa_private_arena_reset(index));
     assert_true(xa_private_arena_purge(index));
     assert_int_equal(xa_hooks_extents(), 0);
-    assert_true(xa_private_extent_enter(xa_own_arena));
+    assert_true(xa_private_section_enter(xa_own_arena));
     return xa_own_arena;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "arena/private_map.h"
+#include "arena/private_section.h"
 #include "support/hooks.h"
 #include "support/own_arena.h"
 
@@ -93,9 +94,9 @@ free_another(void)
 {
     if (freed == sizeof to_free / sizeof *to_free)
         return;
-    assert_true(xa_private_extent_enter(arena));
+    assert_true(xa_private_section_enter(arena));
     xa_own_arena_give(to_free[freed++]);
-    xa_private_extent_leave(arena);
+    xa_private_section_leave(arena);
 }
 
 /* Three chunks, the first with something to purge, each of the others with one run. */
@@ -139,7 +140,7 @@ look_as_a_child(void)
     struct xa_private_chunk *chunk = being_purged->chunk;
     if (freed != 0 || chunk == NULL || chunk->purging == 0)
         return;
-    assert_true(xa_private_extent_enter(arena));
+    assert_true(xa_private_section_enter(arena));
     unsigned granules = chunk->purging;
     assert_int_equal(
         xa_bitmap_count(&chunk->free, 0, chunk->granules), chunk->granules - 1 - granules);
@@ -147,7 +148,7 @@ look_as_a_child(void)
     assert_int_equal(xa_bitmap_count(&chunk->free, 0, chunk->granules), chunk->granules - 1);
     assert_int_equal(xa_bitmap_count(&chunk->waiting, 0, chunk->granules), granules);
     xa_own_arena_check();
-    xa_private_extent_leave(arena);
+    xa_private_section_leave(arena);
     chunk->purging = (uint16_t)granules; /* the parent's purger goes on */
     freed++;
 }

@@ -1,9 +1,7 @@
 /*
  * os_linux.c - the contract of os.h on Linux.
  *
- * System calls go through syscall(2) and not through libc's wrappers, since
- * another preloaded library may interpose mmap() or open() and allocate in it;
- * errno is put back, since malloc must not change it when it succeeds.
+ * Memory, files and the environment; what is about threads is in os_linux_threads.c.
  *
  * Every call number used here belongs to the oldest kernels, so that a seccomp
  * filter meets nothing new after start.  Newer advice, such as MADV_WIPEONFORK, may be
@@ -12,22 +10,19 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* mremap() flags */
 #endif
-#include "os/os.h"
+#include "os/os_linux.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/random.h"
-#include "base/text.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -42,8 +37,6 @@
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
 #endif
-/* Of linux/futex.h, which C libraries do not bring along. */
-enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 };
 
 #ifdef SYS_mmap2
 enum { MAP_CALL = SYS_mmap2 };
@@ -61,27 +54,6 @@ static long kept_error = -EBADF;
 /* libc's environment; absent in a program that has none. */
 extern char **environ XA_WEAK;
 
-/* False as soon as there is a second thread; absent before glibc 2.32. */
-extern char __libc_single_threaded XA_WEAK;
-
-/* A system call; the result, or minus the error number.  errno is left alone. */
-static long
-call(long number, long a, long b, long c, long d, long e, long f)
-{
-    int saved = errno;
-    long result = syscall(number, a, b, c, d, e, f);
-    if (result == -1)
-        result = -(long)errno;
-    errno = saved;
-    return result;
-}
-
-static bool
-is_error(long result)
-{
-    return result < 0 && result > -4096;
-}
-
 static long
 map(uintptr_t address, size_t bytes, int protection, int flags)
 {
@@ -89,9 +61,9 @@ map(uintptr_t address, size_t bytes, int protection, int flags)
 #ifdef __s390x__
     /* This one call takes its arguments from memory. */
     long arguments[] = {(long)address, (long)bytes, protection, flags, -1, 0};
-    return call(SYS_mmap, (long)arguments, 0, 0, 0, 0, 0);
+    return xa_os_linux_call(SYS_mmap, (long)arguments, 0, 0, 0, 0, 0);
 #else
-    return call(MAP_CALL, (long)address, (long)bytes, protection, flags, -1, 0);
+    return xa_os_linux_call(MAP_CALL, (long)address, (long)bytes, protection, flags, -1, 0);
 #endif
 }
 
@@ -117,7 +89,7 @@ xa_os_map(uintptr_t address, size_t bytes)
     long result = map(address, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
     if (result == -EEXIST || result == -EINVAL || result == -EPERM)
         return XA_OS_TAKEN;
-    if (is_error(result))
+    if (xa_os_linux_is_error(result))
         return XA_OS_NO_MEMORY;
     if ((uintptr_t)result == address)
         return XA_OS_DONE;
@@ -130,7 +102,7 @@ uintptr_t
 xa_os_map_anywhere(size_t bytes)
 {
     long result = map(0, bytes, PROT_READ | PROT_WRITE, 0);
-    return is_error(result) ? 0 : (uintptr_t)result;
+    return xa_os_linux_is_error(result) ? 0 : (uintptr_t)result;
 }
 
 /*
@@ -160,7 +132,7 @@ uintptr_t
 xa_os_find_free_range(size_t bytes)
 {
     long result = map(0, bytes, PROT_NONE, MAP_NORESERVE);
-    if (is_error(result))
+    if (xa_os_linux_is_error(result))
         return 0;
     xa_os_unmap((uintptr_t)result, bytes);
     return (uintptr_t)result;
@@ -170,37 +142,43 @@ bool
 xa_os_extend(uintptr_t address, size_t bytes, size_t new_bytes)
 {
     /* Not by mapping more behind it: two mappings that were moved apart never become one again. */
-    return !is_error(call(SYS_mremap, (long)address, (long)bytes, (long)new_bytes, 0, 0, 0));
+    return !xa_os_linux_is_error(
+        xa_os_linux_call(SYS_mremap, (long)address, (long)bytes, (long)new_bytes, 0, 0, 0));
 }
 
 bool
 xa_os_unmap(uintptr_t address, size_t bytes)
 {
-    return !is_error(call(SYS_munmap, (long)address, (long)bytes, 0, 0, 0, 0));
+    return !xa_os_linux_is_error(
+        xa_os_linux_call(SYS_munmap, (long)address, (long)bytes, 0, 0, 0, 0));
 }
 
 bool
 xa_os_purge(uintptr_t address, size_t bytes)
 {
-    return !is_error(call(SYS_madvise, (long)address, (long)bytes, MADV_DONTNEED, 0, 0, 0));
+    return !xa_os_linux_is_error(
+        xa_os_linux_call(SYS_madvise, (long)address, (long)bytes, MADV_DONTNEED, 0, 0, 0));
 }
 
 bool
 xa_os_purge_lazily(uintptr_t address, size_t bytes)
 {
-    return !is_error(call(SYS_madvise, (long)address, (long)bytes, MADV_FREE, 0, 0, 0));
+    return !xa_os_linux_is_error(
+        xa_os_linux_call(SYS_madvise, (long)address, (long)bytes, MADV_FREE, 0, 0, 0));
 }
 
 static bool
 advise(uintptr_t address, size_t bytes, int advice)
 {
-    return !is_error(call(SYS_madvise, (long)address, (long)bytes, advice, 0, 0, 0));
+    return !xa_os_linux_is_error(
+        xa_os_linux_call(SYS_madvise, (long)address, (long)bytes, advice, 0, 0, 0));
 }
 
 static bool
 protect(uintptr_t address, size_t bytes, int protection)
 {
-    return !is_error(call(SYS_mprotect, (long)address, (long)bytes, protection, 0, 0, 0));
+    return !xa_os_linux_is_error(
+        xa_os_linux_call(SYS_mprotect, (long)address, (long)bytes, protection, 0, 0, 0));
 }
 
 bool
@@ -223,18 +201,20 @@ bool
 xa_os_advise_huge_pages(uintptr_t address, size_t bytes, enum xa_os_huge_pages wish)
 {
     int advice = wish == XA_OS_HUGE_PAGES_WANTED ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
-    return !is_error(call(SYS_madvise, (long)address, (long)bytes, advice, 0, 0, 0));
+    return !xa_os_linux_is_error(
+        xa_os_linux_call(SYS_madvise, (long)address, (long)bytes, advice, 0, 0, 0));
 }
 
 bool
 xa_os_move(uintptr_t address, size_t bytes, uintptr_t new_address, size_t new_bytes)
 {
     /* mremap() would replace whatever is there: hold the place first. */
-    if (is_error(map(new_address, new_bytes, PROT_NONE, MAP_FIXED_NOREPLACE | MAP_NORESERVE)))
+    if (xa_os_linux_is_error(
+            map(new_address, new_bytes, PROT_NONE, MAP_FIXED_NOREPLACE | MAP_NORESERVE)))
         return false;
-    long result = call(SYS_mremap, (long)address, (long)bytes, (long)new_bytes,
+    long result = xa_os_linux_call(SYS_mremap, (long)address, (long)bytes, (long)new_bytes,
         MREMAP_MAYMOVE | MREMAP_FIXED, (long)new_address, 0);
-    if (!is_error(result))
+    if (!xa_os_linux_is_error(result))
         return true;
     xa_os_unmap(new_address, new_bytes);
     return false;
@@ -246,14 +226,16 @@ xa_os_resident_pages(uintptr_t address, size_t count, unsigned char *present)
     size_t page = xa_os_facts.page_bytes;
     while (count > 0) {
         size_t part = count;
-        long result = call(SYS_mincore, (long)address, (long)(part * page), (long)present, 0, 0, 0);
+        long result = xa_os_linux_call(
+            SYS_mincore, (long)address, (long)(part * page), (long)present, 0, 0, 0);
         /* A hole somewhere: ask about less, down to the page that is not there. */
         while (result == -ENOMEM && part > 1) {
             part = xa_bits_divide_up(part, 2);
-            result = call(SYS_mincore, (long)address, (long)(part * page), (long)present, 0, 0, 0);
+            result = xa_os_linux_call(
+                SYS_mincore, (long)address, (long)(part * page), (long)present, 0, 0, 0);
         }
         for (size_t i = 0; i < part; i++)
-            present[i] = is_error(result) ? result != -ENOMEM : present[i] & 1;
+            present[i] = xa_os_linux_is_error(result) ? result != -ENOMEM : present[i] & 1;
         address += part * page;
         present += part;
         count -= part;
@@ -310,28 +292,30 @@ xa_os_present_bytes(uintptr_t address, size_t bytes)
 {
     uint64_t pages[64];
     size_t page = xa_os_facts.page_bytes, total = 0;
-    long file =
-        call(SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (is_error(file))
+    long file = xa_os_linux_call(
+        SYS_openat, AT_FDCWD, (long)"/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (xa_os_linux_is_error(file))
         return 0;
-    long got = call(SYS_lseek, file, (long)(address / page * sizeof pages[0]), SEEK_SET, 0, 0, 0);
+    long got = xa_os_linux_call(
+        SYS_lseek, file, (long)(address / page * sizeof pages[0]), SEEK_SET, 0, 0, 0);
     for (size_t left = bytes / page; left > 0 && got >= 0; left -= (size_t)got / sizeof pages[0]) {
         size_t part = left < 64 ? left : 64;
-        got = call(SYS_read, file, (long)pages, (long)(part * sizeof pages[0]), 0, 0, 0);
+        got =
+            xa_os_linux_call(SYS_read, file, (long)pages, (long)(part * sizeof pages[0]), 0, 0, 0);
         if (got < (long)sizeof pages[0])
             break;
         for (size_t i = 0; i < (size_t)got / sizeof pages[0]; i++)
             total += (size_t)(pages[i] >> 63) * page;
     }
-    call(SYS_close, file, 0, 0, 0, 0, 0);
+    xa_os_linux_call(SYS_close, file, 0, 0, 0, 0, 0);
     return total;
 }
 
 bool
 xa_os_wipe_on_fork(uintptr_t address)
 {
-    return !is_error(
-        call(SYS_madvise, (long)address, (long)xa_os_facts.page_bytes, MADV_WIPEONFORK, 0, 0, 0));
+    return !xa_os_linux_is_error(xa_os_linux_call(
+        SYS_madvise, (long)address, (long)xa_os_facts.page_bytes, MADV_WIPEONFORK, 0, 0, 0));
 }
 
 uint64_t
@@ -339,21 +323,10 @@ xa_os_now_ms(void)
 {
     /* Not libc's function: libraries that fake the time replace it, and allocate in it. */
     struct timespec now = {0};
-    if (is_error(call(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&now, 0, 0, 0, 0)))
+    if (xa_os_linux_is_error(
+            xa_os_linux_call(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&now, 0, 0, 0, 0)))
         return 0;
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-unsigned
-xa_os_affinity_count(void)
-{
-    /* 8192 processors; the kernel refuses a mask that is shorter than its own. */
-    uint64_t mask[128];
-    long bytes = call(SYS_sched_getaffinity, 0, sizeof mask, (long)mask, 0, 0, 0);
-    unsigned count = 0;
-    for (long i = 0; i < bytes / (long)sizeof mask[0]; i++)
-        count += xa_bits_count(mask[i]);
-    return count > 0 ? count : 1;
 }
 
 static long
@@ -361,7 +334,7 @@ open_to_read(const char *path)
 {
     /* A user may have named a pipe or a terminal: do not wait for one, nor be ruled by the other. */
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    return call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+    return xa_os_linux_call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
 }
 
 bool
@@ -369,14 +342,14 @@ xa_os_read_pieces(const char *path, char *buffer, size_t capacity,
     void (*take)(void *context, const char *text, size_t bytes), void *context)
 {
     long file = open_to_read(path), got = 1;
-    if (is_error(file))
+    if (xa_os_linux_is_error(file))
         return false;
     while (got > 0 || got == -EINTR) {
-        got = call(SYS_read, file, (long)buffer, (long)capacity, 0, 0, 0);
+        got = xa_os_linux_call(SYS_read, file, (long)buffer, (long)capacity, 0, 0, 0);
         if (got > 0)
             take(context, buffer, (size_t)got);
     }
-    call(SYS_close, file, 0, 0, 0, 0, 0);
+    xa_os_linux_call(SYS_close, file, 0, 0, 0, 0, 0);
     return got == 0;
 }
 
@@ -384,19 +357,20 @@ long
 xa_os_read_file(const char *path, char *buffer, size_t capacity)
 {
     long file = open_to_read(path);
-    if (is_error(file))
+    if (xa_os_linux_is_error(file))
         return -1;
     size_t count = 0;
     long got = 1;
     while (count < capacity && got > 0) {
-        got = call(SYS_read, file, (long)(buffer + count), (long)(capacity - count), 0, 0, 0);
+        got = xa_os_linux_call(
+            SYS_read, file, (long)(buffer + count), (long)(capacity - count), 0, 0, 0);
         if (got == -EINTR)
             got = 1;
         else if (got > 0)
             count += (size_t)got;
     }
-    call(SYS_close, file, 0, 0, 0, 0, 0);
-    return is_error(got) ? -1 : (long)count;
+    xa_os_linux_call(SYS_close, file, 0, 0, 0, 0, 0);
+    return xa_os_linux_is_error(got) ? -1 : (long)count;
 }
 
 bool
@@ -431,7 +405,7 @@ static bool
 write_all(long file, const char *text, size_t bytes)
 {
     while (bytes > 0) {
-        long written = call(SYS_write, file, (long)text, (long)bytes, 0, 0, 0);
+        long written = xa_os_linux_call(SYS_write, file, (long)text, (long)bytes, 0, 0, 0);
         if (written == -EINTR)
             continue;
         if (written <= 0)
@@ -446,13 +420,14 @@ void
 xa_os_keep_error(void)
 {
     /* A high number, out of the way of programs that count on low ones. */
-    kept_error = call(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_ERROR_MIN, 0, 0, 0);
+    kept_error =
+        xa_os_linux_call(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_ERROR_MIN, 0, 0, 0);
 }
 
 void
 xa_os_write_error(const char *text, size_t bytes)
 {
-    if (!write_all(STDERR_FILENO, text, bytes) && !is_error(kept_error))
+    if (!write_all(STDERR_FILENO, text, bytes) && !xa_os_linux_is_error(kept_error))
         (void)write_all(kept_error, text, bytes);
 }
 
@@ -462,156 +437,18 @@ xa_os_append_file(const char *path, enum xa_os_file which, const char *text, siz
     int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
     if (which == XA_OS_FILE_NEW)
         flags |= O_CREAT | O_EXCL;
-    long file = call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
-    if (is_error(file))
+    long file = xa_os_linux_call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
+    if (xa_os_linux_is_error(file))
         return false;
     bool done = write_all(file, text, bytes);
-    call(SYS_close, file, 0, 0, 0, 0, 0);
+    xa_os_linux_call(SYS_close, file, 0, 0, 0, 0, 0);
     return done;
 }
 
 unsigned
 xa_os_process_id(void)
 {
-    return (unsigned)call(SYS_getpid, 0, 0, 0, 0, 0, 0);
-}
-
-void
-xa_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t milliseconds)
-{
-    struct timespec time = {
-        .tv_sec = (time_t)(milliseconds / 1000), .tv_nsec = (long)(milliseconds % 1000) * 1000000};
-    call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, (long)&time, 0, 0);
-}
-
-bool
-xa_os_is_alone(void)
-{
-    return &__libc_single_threaded != NULL && __libc_single_threaded;
-}
-
-unsigned
-xa_os_thread_number(void)
-{
-    /* The only thread that there is is the main one: no need to ask the kernel. */
-    if (xa_os_is_alone())
-        return XA_OS_MAIN_THREAD;
-    return (unsigned)call(SYS_gettid, 0, 0, 0, 0, 0, 0);
-}
-
-/* The beginning of a thread's file NAME below /proc/self; the characters read, 0 if there are none. */
-static size_t
-read_of_thread(unsigned number, const char *name, char *buffer, size_t capacity)
-{
-    char path[64];
-    struct xa_text text;
-    xa_text_init(&text, path, sizeof path);
-    xa_text_put_string(&text, "/proc/self");
-    if (number != XA_OS_MAIN_THREAD) {
-        xa_text_put_string(&text, "/task/");
-        xa_text_put_unsigned(&text, number);
-    }
-    xa_text_put_string(&text, name);
-    long bytes = xa_os_read_file(path, buffer, capacity);
-    return bytes > 0 ? (size_t)bytes : 0;
-}
-
-/*
- * The number behind `label`, a line's beginning, at or after `*from`, to `base`; `*from` is
- * moved behind it.  False if it is not there.
- */
-static bool
-find_number(const char **from, const char *end, const char *label, unsigned base, uint64_t *value)
-{
-    size_t length = xa_text_string_length(label);
-    for (const char *line = *from; line < end; line++) {
-        if ((size_t)(end - line) > length && xa_text_equals(line, length, label)) {
-            *value = 0;
-            for (line += length; line < end && *line != '\n'; line++)
-                *value = *value * base + (uint64_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
-            *from = line;
-            return true;
-        }
-        while (line < end && *line != '\n')
-            line++;
-    }
-    return false;
-}
-
-struct thread_status {
-    uint64_t sleeps; /* times that the thread has fallen asleep */
-    bool may_handle; /* it blocks a signal that the process handles */
-};
-
-static bool
-read_status(unsigned number, struct thread_status *status)
-{
-    char text[4096];
-    uint64_t blocked = 0, caught = 0;
-    const char *from = text, *end = text + read_of_thread(number, "/status", text, sizeof text);
-    bool is_whole = find_number(&from, end, "SigBlk:\t", 16, &blocked) &&
-        find_number(&from, end, "SigCgt:\t", 16, &caught) &&
-        find_number(&from, end, "voluntary_ctxt_switches:\t", 10, &status->sleeps);
-    status->may_handle = (blocked & caught) != 0;
-    return is_whole;
-}
-
-/* True if a thread in this call waits for a child that may run in its place (vfork). */
-static bool
-may_lend_its_memory(long call_number)
-{
-    switch (call_number) {
-    case SYS_clone:
-#ifdef SYS_clone3
-    case SYS_clone3:
-#endif
-#ifdef SYS_vfork
-    case SYS_vfork:
-#endif
-        return true;
-    default: return false;
-    }
-}
-
-/*
- * The file says "running", or "-1 …" where the thread waits for a page, or the call's number
- * and arguments.  To say so the kernel takes the lock of the queue that the thread will be
- * woken on, and so orders the thread's work before and after its sleep with ours.
- */
-bool
-xa_os_thread_rests(unsigned number)
-{
-    char text[8];
-    long call_number = 0;
-    size_t bytes = read_of_thread(number, "/syscall", text, sizeof text), i = 0;
-    for (; i < bytes && text[i] >= '0' && text[i] <= '9'; i++)
-        call_number = call_number * 10 + (text[i] - '0');
-    return i > 0 && !may_lend_its_memory(call_number);
-}
-
-bool
-xa_os_thread_sleeps(unsigned number)
-{
-    /*
-     * Four looks, since no one tells all at the same moment.  If the thread is asleep at
-     * the third and has not fallen asleep anew from the first to the last, then it has
-     * slept since before the first, and the signals were read during that very sleep.
-     */
-    struct thread_status before = {0}, during = {0}, after = {0};
-    return read_status(number, &before) && read_status(number, &during) && !during.may_handle &&
-        xa_os_thread_rests(number) && read_status(number, &after) && before.sleeps == after.sleeps;
-}
-
-void
-xa_os_wake_one(_Atomic uint32_t *word)
-{
-    call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
-}
-
-void
-xa_os_yield(void)
-{
-    call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+    return (unsigned)xa_os_linux_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
 void

@@ -17,16 +17,6 @@ xa_magazine_make_some(struct xa_magazine **magazines, unsigned count)
     return made;
 }
 
-struct xa_magazine *
-xa_magazine_make(unsigned capacity)
-{
-    struct xa_magazine *magazine;
-    if (xa_magazine_make_some(&magazine, 1) == 0)
-        return NULL;
-    xa_magazine_set_capacity(magazine, capacity);
-    return magazine;
-}
-
 void
 xa_magazine_set_capacity(struct xa_magazine *magazine, unsigned capacity)
 {

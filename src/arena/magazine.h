@@ -44,10 +44,7 @@ struct xa_magazine {
 
 _Static_assert(sizeof(struct xa_magazine) <= XA_MAGAZINE_BYTES, "a block of its own");
 
-/* An empty magazine for `capacity` objects; NULL if memory ran out. */
-XA_MUST_USE struct xa_magazine *xa_magazine_make(unsigned capacity);
-
-/* Up to `count`, with no capacity set, for the price of one; how many. */
+/* Make up to `count` empty ones, with no capacity set, for the price of one; how many. */
 XA_MUST_USE unsigned xa_magazine_make_some(struct xa_magazine **magazines, unsigned count);
 
 /* Let an empty magazine hold `capacity` objects, 1 to XA_MAGAZINE_OBJECTS_MAX. */

@@ -11,6 +11,7 @@
 #include "arena/slab.h"
 #include "config/options.h"
 #include "extent/metadata.h"
+#include "support/magazines.h"
 #include "support/seed.h"
 #include "support/threads.h"
 
@@ -64,10 +65,8 @@ take(struct xa_arena *arena, unsigned size_class, void **objects, unsigned count
 static struct xa_magazine *
 fill(struct xa_arena *arena, unsigned size_class, unsigned count)
 {
-    struct xa_magazine *magazine = xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX);
-    assert_non_null(magazine);
+    struct xa_magazine *magazine = xa_magazines_make_with(count);
     take(arena, size_class, xa_magazine_end(magazine) - count, count);
-    atomic_store(&magazine->count, (uint16_t)count);
     return magazine;
 }
 
@@ -443,7 +442,7 @@ send_and_receive(unsigned index, void *argument)
         case 3: {
             batch = batch < count ? batch : count;
             struct xa_magazine *magazine =
-                batch > 0 ? xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX) : NULL;
+                batch > 0 ? xa_magazines_make(XA_MAGAZINE_OBJECTS_MAX) : NULL;
             if (magazine == NULL)
                 break;
             for (unsigned i = 0; i < batch; i++) {

@@ -11,6 +11,7 @@
 #include "arena/slab.h"
 #include "config/options.h"
 #include "page/page_heap.h"
+#include "support/magazines.h"
 #include "support/seed.h"
 #include "support/threads.h"
 
@@ -241,15 +242,6 @@ freeing_into_a_slab_that_is_gone_is_fatal(void **state)
     }
 }
 
-static struct xa_magazine *
-magazine_of(unsigned count)
-{
-    struct xa_magazine *magazine = xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX);
-    assert_non_null(magazine);
-    atomic_store(&magazine->count, (uint16_t)count);
-    return magazine;
-}
-
 static void
 the_depot_s_stack_becomes_the_reserve(void **state)
 {
@@ -257,7 +249,7 @@ the_depot_s_stack_becomes_the_reserve(void **state)
     (void)state;
     begin();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS + 3; i++) {
-        magazines[i] = magazine_of(10 + i);
+        magazines[i] = xa_magazines_make_with(10 + i);
         (void)xa_depot_put(&bin.depot, magazines[i], XA_DEPOT_SLOTS);
     }
     assert_true(xa_bin_has_magazine(&bin));
@@ -282,7 +274,7 @@ a_reserve_is_trimmed_to_a_bound(void **state)
     (void)state;
     begin();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS + 10; i++)
-        (void)xa_depot_put(&bin.depot, magazine_of(13), XA_DEPOT_SLOTS);
+        (void)xa_depot_put(&bin.depot, xa_magazines_make_with(13), XA_DEPOT_SLOTS);
     struct xa_magazine *list = xa_bin_trim_reserve(&bin, 40);
     unsigned count = 0;
     for (; list != NULL; list = list->next)

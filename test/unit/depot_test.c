@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "support/magazines.h"
 #include "support/seed.h"
 #include "support/threads.h"
 
@@ -19,15 +20,6 @@ enum {
 
 static struct xa_depot depot;
 static uint64_t seed;
-
-static struct xa_magazine *
-make(unsigned count)
-{
-    struct xa_magazine *magazine = xa_magazine_make(XA_MAGAZINE_OBJECTS_MAX);
-    assert_non_null(magazine);
-    atomic_store(&magazine->count, (uint16_t)count);
-    return magazine;
-}
 
 static void
 an_empty_depot_has_nothing(void **state)
@@ -47,7 +39,7 @@ the_first_seven_go_to_slots(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++) {
-        magazines[i] = make(i + 1);
+        magazines[i] = xa_magazines_make_with(i + 1);
         assert_int_equal(xa_depot_put(&depot, magazines[i], XA_DEPOT_SLOTS), 0);
     }
     assert_false(xa_depot_has_stack(&depot));
@@ -70,8 +62,8 @@ further_ones_are_stacked_with_their_number(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++)
-        assert_int_equal(xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS), 0);
-    struct xa_magazine *first = make(10), *second = make(3);
+        assert_int_equal(xa_depot_put(&depot, xa_magazines_make_with(1), XA_DEPOT_SLOTS), 0);
+    struct xa_magazine *first = xa_magazines_make_with(10), *second = xa_magazines_make_with(3);
     assert_int_equal(xa_depot_put(&depot, first, XA_DEPOT_SLOTS), 10);
     assert_int_equal(xa_depot_put(&depot, second, XA_DEPOT_SLOTS), 13);
     assert_true(xa_depot_has_stack(&depot));
@@ -95,7 +87,7 @@ a_look_tells_whether_anything_came_or_went(void **state)
     seen[0] = xa_depot_look(&depot);
     assert_int_equal(seen[0], 0);
     for (unsigned i = 1; i < XA_DEPOT_SLOTS + 4; i++) {
-        (void)xa_depot_put(&depot, make(13), XA_DEPOT_SLOTS);
+        (void)xa_depot_put(&depot, xa_magazines_make_with(13), XA_DEPOT_SLOTS);
         seen[i] = xa_depot_look(&depot);
         assert_int_equal(xa_depot_look(&depot), seen[i]);
         for (unsigned j = 0; j < i; j++)
@@ -114,10 +106,10 @@ a_free_slot_is_preferred_to_the_stack(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i <= XA_DEPOT_SLOTS; i++)
-        (void)xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS);
+        (void)xa_depot_put(&depot, xa_magazines_make_with(1), XA_DEPOT_SLOTS);
     assert_non_null(xa_depot_take(&depot));
-    assert_int_equal(xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS), 0);
-    assert_int_equal(xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS), 2);
+    assert_int_equal(xa_depot_put(&depot, xa_magazines_make_with(1), XA_DEPOT_SLOTS), 0);
+    assert_int_equal(xa_depot_put(&depot, xa_magazines_make_with(1), XA_DEPOT_SLOTS), 2);
 }
 
 static void
@@ -126,11 +118,11 @@ the_number_on_the_stack_stops_at_what_it_can_say(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i < XA_DEPOT_SLOTS; i++)
-        (void)xa_depot_put(&depot, make(1), XA_DEPOT_SLOTS);
+        (void)xa_depot_put(&depot, xa_magazines_make_with(1), XA_DEPOT_SLOTS);
     size_t number = 0;
     struct xa_magazine *last = NULL;
     for (unsigned i = 0; i < 5100; i++)
-        number = xa_depot_put(&depot, last = make(13), XA_DEPOT_SLOTS);
+        number = xa_depot_put(&depot, last = xa_magazines_make_with(13), XA_DEPOT_SLOTS);
     assert_int_equal(number, 65535);
     assert_ptr_equal(xa_depot_take_stack(&depot), last);
 }
@@ -206,7 +198,7 @@ threads_lose_and_double_no_magazine(void **state)
     (void)state;
     xa_os_init();
     for (unsigned i = 0; i < MAGAZINES; i++) {
-        traffic.magazines[i] = make(3);
+        traffic.magazines[i] = xa_magazines_make_with(3);
         atomic_store(&traffic.holders[i], 1);
     }
     assert_true(xa_threads_run(THREADS, exchange, &traffic, SECONDS));

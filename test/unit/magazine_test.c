@@ -8,13 +8,14 @@
 #include <string.h>
 
 #include "extent/metadata.h"
+#include "support/magazines.h"
 
 enum { COUNT = 50 };
 
 static struct xa_magazine *
 make(unsigned capacity)
 {
-    struct xa_magazine *magazine = xa_magazine_make(capacity);
+    struct xa_magazine *magazine = xa_magazines_make(capacity);
     assert_non_null(magazine);
     return magazine;
 }
@@ -75,7 +76,7 @@ a_discarded_magazine_comes_back_clean(void **state)
     struct xa_magazine *magazine = make(61);
     memset(magazine, 1, sizeof *magazine);
     xa_magazine_discard(magazine);
-    assert_ptr_equal(xa_magazine_make(28), magazine);
+    assert_ptr_equal(xa_magazines_make(28), magazine);
     assert_null(*xa_magazine_end(magazine));
     assert_null(magazine->next);
     assert_int_equal(magazine->count, 0);
@@ -113,11 +114,11 @@ without_memory_there_is_none(void **state)
     while (xa_metadata_used_bytes() < 65536)
         assert_non_null(xa_metadata_take(64));
     xa_os_fake_fail(XA_OS_FAKE_MAP_ANYWHERE, 1, XA_OS_FAKE_FROM_THEN_ON);
-    assert_null(xa_magazine_make(8));
+    assert_null(xa_magazines_make(8));
     struct xa_magazine *some[2];
     assert_int_equal(xa_magazine_make_some(some, 2), 0);
     xa_os_fake_stop_failing();
-    assert_non_null(xa_magazine_make(8));
+    assert_non_null(xa_magazines_make(8));
 }
 
 int

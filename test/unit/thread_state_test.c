@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "extent/metadata.h"
+#include "support/magazines.h"
 #include "support/threads.h"
 
 enum { THREADS = 8, ROUNDS = 2000, SECONDS = 120 };
@@ -124,7 +125,7 @@ cached_objects_are_counted(void **state)
     (void)state;
     xa_os_init();
     struct xa_thread_state *own = take();
-    struct xa_magazine *active = xa_magazine_make(8), *spare = xa_magazine_make(28);
+    struct xa_magazine *active = xa_magazines_make(8), *spare = xa_magazines_make(28);
     atomic_store(&spare->count, 20);
     atomic_store(&own->spares[5], spare);
     assert_int_equal(xa_thread_state_objects(own, 5), 20);

@@ -55,7 +55,7 @@ is_ready(void) XA_REQUIRES(table.lock)
 static bool
 is_same(uint32_t number, const uintptr_t *frames, unsigned count)
 {
-    const uintptr_t *words = &table.words[number];
+    const uintptr_t *words = table.words + number;
     if (words[0] != count)
         return false;
     for (unsigned i = 0; i < count; i++)

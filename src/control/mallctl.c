@@ -225,9 +225,10 @@ access_row(struct xa_mallctl_call *call, const struct buffers *buffers)
 {
     enum xa_controls_access access = xa_controls_rows[call->row].access;
     size_t bytes = xa_controls_bytes(call->row);
+    bool wants_old = call->wants_old;
     if (access == XA_CONTROL_ACCESS_c)
         return create(call, buffers);
-    bool is_right = !call->wants_old || *buffers->old_bytes == bytes;
+    bool is_right = !wants_old || *buffers->old_bytes == bytes;
     if (!is_right && is_copied(call->row))
         return EINVAL;
     call->is_right = is_right;
@@ -235,7 +236,7 @@ access_row(struct xa_mallctl_call *call, const struct buffers *buffers)
     if (!is_right && access != XA_CONTROL_ACCESS_x)
         call->has_new = false;
     int error = dispatch(call);
-    if (error != 0 || !call->wants_old || is_copied(call->row))
+    if (error != 0 || !wants_old || is_copied(call->row))
         return error;
     if (*buffers->old_bytes > bytes)
         *buffers->old_bytes = bytes;

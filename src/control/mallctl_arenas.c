@@ -56,7 +56,7 @@ create(struct xa_mallctl_call *call)
 {
     struct extent_hooks_s *hooks = NULL;
     if (call->has_new)
-        memcpy(&hooks, call->given, sizeof hooks);
+        memcpy(&hooks, call->given, sizeof(void *));
     unsigned arena = xa_extended_create_arena(hooks);
     call->old = arena;
     return arena != XA_EXTENDED_NONE ? 0 : EAGAIN;

@@ -209,8 +209,8 @@ xa_slab_take(uint32_t granule, void **objects, unsigned count)
     unsigned taken = 0;
     for (unsigned i = 0; taken < count && i < word_count(class->slots); i++)
         if (words[i] != 0)
-            taken += take_of_word(
-                &words[i], start + 64 * i * slot_bytes, slot_bytes, objects + taken, count - taken);
+            taken += take_of_word(&words[i], start + (uintptr_t)64 * i * slot_bytes, slot_bytes,
+                objects + taken, count - taken);
     record->as.slab.free_slots = (uint16_t)(record->as.slab.free_slots - taken);
     record->as.slab.rests = 0;
     if (taken == 0)

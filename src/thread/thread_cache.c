@@ -60,10 +60,12 @@ order_stores(void)
 #define CAPACITY(objects, bytes, object_bytes) \
     UNLESS_ONE(AT_MOST((objects), (bytes) / (object_bytes)))
 #define HANDFUL(object_bytes) AT_MOST(8, 131072 / (object_bytes))
+#define LAST(object_bytes) \
+    AT_LEAST(HANDFUL(object_bytes), CAPACITY(XA_MAGAZINE_OBJECTS_MAX, 16384, object_bytes))
 static const uint8_t capacities[XA_CLASS_CODES][STEP_MAX + 1 - STEP_FIRST] = {
-#define SIZE_CLASS(code, bytes, granules)                          \
-    [code] = {CAPACITY(8, 1024, bytes), CAPACITY(28, 8192, bytes), \
-        AT_LEAST(HANDFUL(bytes), CAPACITY(XA_MAGAZINE_OBJECTS_MAX, 16384, bytes))},
+#define SIZE_CLASS(code, bytes, granules)                                            \
+    [code] = {(uint8_t)CAPACITY(8, 1024, bytes), (uint8_t)CAPACITY(28, 8192, bytes), \
+        (uint8_t)LAST(bytes)},
 #include "config/size_class.def"
 };
 

@@ -28,6 +28,7 @@ enum {
     WORKERS = 3,
     OBJECTS = 100,
     KEPT = 50, /* of the main thread, for its children to free */
+    FORKS_LEAST = 6,
     CHILD_SECONDS = 30,
     SECONDS_TO_END = 60,
 };
@@ -172,13 +173,13 @@ main(int argc, char **argv)
     cache = xa_extended_create_cache();
     check(arena != XA_EXTENDED_NONE && cache != XA_EXTENDED_NONE, "no arena");
     check(xa_threads_start(&team, WORKERS, work, NULL), "no threads");
-    for (; now() < end; forks++)
+    /* On a busy machine it takes longer than was asked for. */
+    for (; now() < end || forks < FORKS_LEAST; forks++)
         fork_once();
     atomic_store(&is_over, true);
     check(xa_threads_join(&team, SECONDS_TO_END), "threads hang");
     check(xa_extended_destroy_cache(cache), "a cache cannot be destroyed");
     check(xa_private_arena_destroy(arena), "an arena cannot be destroyed");
     (void)printf("%u forks\n", forks);
-    check(forks > 5, "too few forks");
     return 0;
 }

@@ -106,6 +106,10 @@ static const char *
 describe_foreign(const void *pointer)
 {
     size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
+    /* A window of 4 GiB is all that 32 bits address. */
+    if (sizeof pointer == 4)
+        return "no object of xalloc's, left alone (further ones silently). Look for memory that "
+               "another allocator or the stack gave out, or a second free of a large object.";
     return xa_page_map_is_beyond(granule)
         ? "not from xalloc, left alone (further ones silently). "
           "Look for memory that another allocator or the stack gave out."

@@ -67,6 +67,15 @@ size_of(const char *name)
     return value;
 }
 
+static uint64_t
+sum_of(const char *name)
+{
+    uint64_t value = 0;
+    size_t bytes = sizeof value;
+    XA_CHILD_CHECK(call(name, &value, &bytes, NULL, 0) == 0);
+    return value;
+}
+
 static unsigned
 count_of(const char *name)
 {
@@ -242,7 +251,7 @@ use_and_ask(unsigned index, void *argument)
             XA_CHILD_CHECK(epoch > last);
             last = epoch;
             XA_CHILD_CHECK(size_of("stats.active") != 0);
-            XA_CHILD_CHECK(size_of("stats.arenas.4096.small.nmalloc") != 0);
+            XA_CHILD_CHECK(sum_of("stats.arenas.4096.small.nmalloc") != 0);
         }
         atomic_store(&is_over, true);
         return;

@@ -742,7 +742,7 @@ memory_apart_has_no_neighbours(void **state)
         assert_int_not_equal(address, 0);
         *(volatile char *)address = 1;
         /* Where addresses are few it is memory from anywhere. */
-        if (address >> 40 < 79 || address >> 40 >= 85)
+        if ((uint64_t)address >> 40 < 79 || (uint64_t)address >> 40 >= 85)
             continue;
         assert_true(i == 0 || address > before);
         assert_false(is_mapped(address - page));

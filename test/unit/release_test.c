@@ -31,13 +31,21 @@ enum { MIB = 1 << 20 };
 #define FOUND_LATE                                                          \
     "already free, found when it reached its slab, an object of * bytes*. " \
     "Look for a second free of the same pointer."
-#define FOREIGN                                                       \
-    "not from xalloc, left alone (further ones silently). "           \
-    "Look for memory that another allocator or the stack gave out.\n" \
-    "xalloc:   called:*"
-#define GONE                                                                        \
-    "in xalloc's range, but nothing is there, left alone (further ones silently). " \
-    "Look for a second free of a large object.\nxalloc:   called:*"
+/* Where the window is all that is addressed, being in its range says nothing. */
+#define WITH_ADDRESSES(wide, narrow) (sizeof(void *) > 4 ? (wide) : (narrow))
+#define NO_OBJECT                                                                          \
+    "no object of xalloc's, left alone (further ones silently). "                          \
+    "Look for memory that another allocator or the stack gave out, or a second free of a " \
+    "large object.\nxalloc:   called:*"
+#define FOREIGN                                                                      \
+    WITH_ADDRESSES("not from xalloc, left alone (further ones silently). "           \
+                   "Look for memory that another allocator or the stack gave out.\n" \
+                   "xalloc:   called:*",                                             \
+        NO_OBJECT)
+#define GONE                                                                                       \
+    WITH_ADDRESSES("in xalloc's range, but nothing is there, left alone (further ones silently). " \
+                   "Look for a second free of a large object.\nxalloc:   called:*",                \
+        NO_OBJECT)
 #define FOREIGN_FATAL \
     "not from xalloc. Look for memory that another allocator or the stack gave out."
 

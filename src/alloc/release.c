@@ -264,10 +264,12 @@ is_impossible(const void *pointer, size_t size, size_t alignment, size_t usable)
     if (size > usable)
         return true;
     /* Less than half of the object is no place where realloc would have left it. */
-    if (size >= usable / 2 || size == 0 || !xa_bits_is_power_of_two(alignment) ||
-        size_class > XA_SMALL_CLASSES)
+    if (size >= usable / 2 || size == 0 || !xa_bits_is_power_of_two(alignment))
         return false;
-    return xa_size_class_of_aligned(size, alignment) != size_class;
+    unsigned asked_class = xa_size_class_of_aligned(size, alignment);
+    if (size_class <= XA_SMALL_CLASSES || asked_class != XA_CLASS_NONE)
+        return asked_class != size_class;
+    return xa_large_object_bytes(size, alignment) < usable / 2;
 }
 
 static XA_COLD void

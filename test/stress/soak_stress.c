@@ -487,12 +487,10 @@ work_in_child(void *argument)
 static _Noreturn void
 be_child(void)
 {
-    pthread_t thread;
     atomic_store(&is_over, false);
     (void)work_in_child(NULL);
     use_own_arena(&workers[WORKERS].numbers);
-    if (pthread_create(&thread, NULL, work_in_child, NULL) == 0)
-        (void)pthread_join(thread, NULL);
+    check(xa_threads_run_in_child(work_in_child, NULL), "no thread in a child");
     (void)xa_arena_trim(0);
     for (int i = 0; i < OBJECTS; i++)
         release(&workers[WORKERS].objects[i]);

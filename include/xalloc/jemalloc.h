@@ -53,9 +53,11 @@ size_t XALLOC_NAME(malloc_usable_size)(void *pointer);
  *   MALLOCX_ARENA(a)      from that arena
  */
 #define MALLOCX_LG_ALIGN(la) ((int)(la))
-#define MALLOCX_ALIGN(a)                                       \
-    ((int)(((size_t)(a) < (size_t)INT_MAX) ? ffs((int)(a)) - 1 \
-                                           : ffs((int)(((size_t)(a)) >> 32)) + 31))
+#define MALLOCX_ALIGN(a)                                                     \
+    ((int)(((size_t)(a) < (size_t)INT_MAX)                                   \
+            ? ffs((int)(a)) - 1                                              \
+            : ffs((int)(((size_t)(a)) >> (CHAR_BIT * sizeof(size_t) / 2))) + \
+                (int)(CHAR_BIT * sizeof(size_t) / 2) - 1))
 #define MALLOCX_ZERO ((int)0x40)
 #define MALLOCX_TCACHE(tc) ((int)(((tc) + 2) << 8))
 #define MALLOCX_TCACHE_NONE MALLOCX_TCACHE(-1)

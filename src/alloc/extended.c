@@ -32,6 +32,7 @@
 
 enum {
     LG_ALIGN_MASK = 0x3f,
+    SIZE_BITS = 8 * sizeof(size_t),
     CACHE_SHIFT = 8,
     CACHE_MASK = 0xfff,
     ARENA_SHIFT = 20,
@@ -40,7 +41,7 @@ enum {
 enum caching { CACHING_AUTOMATIC, CACHING_NONE, CACHING_EXPLICIT };
 
 struct request {
-    size_t size; /* at least 1 */
+    size_t size; /* at least 1; SIZE_MAX if the alignment is none of this address space */
     size_t alignment;
     bool wants_zeros;
     enum caching caching;
@@ -54,9 +55,12 @@ decode(size_t size, int flags)
 {
     unsigned bits = (unsigned)flags;
     unsigned cache = (bits >> CACHE_SHIFT) & CACHE_MASK, arena = bits >> ARENA_SHIFT;
+    unsigned lg_align = bits & LG_ALIGN_MASK;
     return (struct request){
-        .size = size == 0 ? 1 : size,
-        .alignment = (size_t)1 << (bits & LG_ALIGN_MASK),
+        .size = lg_align >= SIZE_BITS ? SIZE_MAX
+            : size == 0               ? 1
+                                      : size,
+        .alignment = (size_t)1 << (lg_align % SIZE_BITS),
         .wants_zeros = (bits & MALLOCX_ZERO) != 0,
         .caching = cache == 0 ? CACHING_AUTOMATIC
             : cache == 1      ? CACHING_NONE

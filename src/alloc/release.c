@@ -106,6 +106,10 @@ static const char *
 describe_foreign(const void *pointer)
 {
     size_t granule = xa_page_map_granule_of((uintptr_t)pointer);
+    /* A window of 4 GiB is all that 32 bits address. */
+    if (sizeof pointer == 4)
+        return "no object of xalloc's, left alone (further ones silently). Look for memory that "
+               "another allocator or the stack gave out, or a second free of a large object.";
     return xa_page_map_is_beyond(granule)
         ? "not from xalloc, left alone (further ones silently). "
           "Look for memory that another allocator or the stack gave out."
@@ -260,10 +264,12 @@ is_impossible(const void *pointer, size_t size, size_t alignment, size_t usable)
     if (size > usable)
         return true;
     /* Less than half of the object is no place where realloc would have left it. */
-    if (size >= usable / 2 || size == 0 || !xa_bits_is_power_of_two(alignment) ||
-        size_class > XA_SMALL_CLASSES)
+    if (size >= usable / 2 || size == 0 || !xa_bits_is_power_of_two(alignment))
         return false;
-    return xa_size_class_of_aligned(size, alignment) != size_class;
+    unsigned asked_class = xa_size_class_of_aligned(size, alignment);
+    if (size_class <= XA_SMALL_CLASSES || asked_class != XA_CLASS_NONE)
+        return asked_class != size_class;
+    return xa_large_object_bytes(size, alignment) < usable / 2;
 }
 
 static XA_COLD void

@@ -209,15 +209,19 @@ delete_aligned_array(void *ptr, size_t alignment)
 static void
 delete_aligned_sized(void *ptr, size_t size, size_t alignment)
 {
-    (void)size;
-    operator_delete_aligned(ptr, alignment);
+    if (XA_LIKELY(operator_delete_aligned == delete_aligned))
+        xa_fast_free_sized(ptr, size, alignment);
+    else
+        operator_delete_aligned(ptr, alignment);
 }
 
 static void
 delete_aligned_array_sized(void *ptr, size_t size, size_t alignment)
 {
-    (void)size;
-    operator_delete_aligned_array(ptr, alignment);
+    if (XA_LIKELY(operator_delete_aligned_array == delete_aligned_array))
+        delete_aligned_sized(ptr, size, alignment);
+    else
+        operator_delete_aligned_array(ptr, alignment);
 }
 
 static void

@@ -19,8 +19,6 @@ enum {
     ROOT_ENTRIES = 1 << ROOT_SHIFT,
 };
 
-#define GRANULES_MAX ((uintptr_t)1 << (ROOT_SHIFT + BRANCH_SHIFT + LEAF_SHIFT))
-
 struct leaf {
     _Atomic(struct xa_private_extent *) entries[LEAF_ENTRIES];
 };
@@ -35,13 +33,20 @@ struct xa_private_map_root {
 
 struct xa_private_map_root *_Atomic xa_private_map_root;
 
+/* True of a granule that the tree has no place for.  With 64 bits, since 32 have none. */
+static bool
+is_beyond(uint64_t granule)
+{
+    return granule >> (ROOT_SHIFT + BRANCH_SHIFT + LEAF_SHIFT) != 0;
+}
+
 static struct leaf *
 find_leaf(uintptr_t granule)
 {
     /* Acquire, here and below: a node is found zeroed. */
     struct xa_private_map_root *root =
         atomic_load_explicit(&xa_private_map_root, memory_order_acquire);
-    if (root == NULL || granule >= GRANULES_MAX)
+    if (root == NULL || is_beyond(granule))
         return NULL;
     struct branch *branch = atomic_load_explicit(
         &root->branches[granule >> (BRANCH_SHIFT + LEAF_SHIFT)], memory_order_acquire);
@@ -127,7 +132,7 @@ xa_private_map_insert(uintptr_t address, size_t bytes, struct xa_private_extent 
 {
     uintptr_t first = address >> XA_GRANULE_SHIFT, end = (address + bytes) >> XA_GRANULE_SHIFT;
     xa_assert(address % XA_GRANULE_BYTES == 0 && bytes % XA_GRANULE_BYTES == 0);
-    if (address + bytes < address || end > GRANULES_MAX)
+    if (address + bytes < address || (first < end && is_beyond(end - 1)))
         return XA_PRIVATE_MAP_NO_MEMORY;
     for (uintptr_t granule = first; granule < end; granule = (granule | (LEAF_ENTRIES - 1)) + 1)
         if (!cover(granule))

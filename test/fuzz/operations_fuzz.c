@@ -8,8 +8,9 @@
  *
  * Checked after each step: a new object overlaps none that is live, is aligned, and is as large as
  * was asked; all that was written into an object, usable bytes included, is there until it is
- * freed; what calloc gives is zero; a size that cannot be had changes nothing.  At the end of each
- * input all is freed, and the statistics say that nothing is live.
+ * freed; what calloc gives is zero; a size that cannot be had changes nothing; a size that is right
+ * is never taken for a wrong one (`abort` makes any complaint fatal).  At the end of each input all
+ * is freed, and the statistics say that nothing is live.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -29,7 +30,7 @@
 
 /* As a program's own settings: no thread but ours, and what is free goes back at once, or late. */
 extern const char *xalloc_conf;
-const char *xalloc_conf = "narenas:2,background_thread:false,dirty_decay_ms:0";
+const char *xalloc_conf = "narenas:2,background_thread:false,dirty_decay_ms:0,abort:true";
 
 enum {
     PLACES = 64,
@@ -49,12 +50,13 @@ enum operation {
     IMPOSSIBLE,
     TRIM,
     FLUSH,
+    FREE_SIZED,
     OPERATIONS,
 };
 
 struct object {
     unsigned char *address;
-    size_t asked_bytes, usable_bytes;
+    size_t asked_bytes, usable_bytes, alignment;
     unsigned char mark;
 };
 
@@ -118,7 +120,7 @@ enter(struct object *object, void *address, size_t asked_bytes, size_t alignment
                 other->address + other->usable_bytes <= (unsigned char *)address,
             "no two live objects overlap");
     }
-    *object = (struct object){address, asked_bytes, usable_bytes, ++last_mark};
+    *object = (struct object){address, asked_bytes, usable_bytes, alignment, ++last_mark};
     live_bytes += usable_bytes;
     walk(object, usable_bytes, true);
 }
@@ -137,6 +139,19 @@ release(struct object *object)
     unsigned char *address = object->address;
     leave(object);
     xa_fast_free(address);
+}
+
+/* With its size, as the caches take it or as their slow path does. */
+static void
+release_sized(struct object *object, bool slowly)
+{
+    struct object old = *object;
+    walk(&old, old.usable_bytes, false);
+    leave(object);
+    if (slowly)
+        xa_release_sized_beyond(old.address, old.asked_bytes, old.alignment);
+    else
+        xa_fast_free_sized(old.address, old.asked_bytes, old.alignment);
 }
 
 static void
@@ -168,7 +183,7 @@ resize(struct object *object, size_t size)
     walk(&before, before.usable_bytes, false);
     unsigned char *address = xa_resize(before.address, size);
     check(address != NULL, "there is memory for a small program");
-    struct object kept = {address, 0, 0, before.mark};
+    struct object kept = {address, 0, 0, 1, before.mark};
     size_t usable_bytes = usable(address);
     size_t kept_bytes = before.asked_bytes < size ? before.asked_bytes : size;
     check(usable_bytes >= size, "as large as asked");
@@ -212,6 +227,10 @@ do_step(const struct step *step)
         break;
     case IMPOSSIBLE: ask_the_impossible(object, step->size); break;
     case TRIM: (void)xa_arena_trim(step->size); break;
+    case FREE_SIZED:
+        if (object->address != NULL)
+            release_sized(object, step->size % 2 == 0);
+        break;
     default: {
         struct xa_thread_state *self = xa_start_thread();
         if (self != NULL)

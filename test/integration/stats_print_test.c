@@ -386,6 +386,7 @@ the_places_are_what_the_kernel_says_within_2_percent(void **state)
     };
 
     (void)state;
+    xa_child_skip_if_emulated("the kernel's figure is that of the emulator");
     for (unsigned i = 0; i < sizeof settings / sizeof *settings; i++) {
         size_t kernel, ours;
 
@@ -415,10 +416,10 @@ write_out(void *argument, const char *piece)
 static void
 print_in_handler(int number)
 {
-    static _Atomic bool is_busy;
+    static _Atomic int is_busy; /* no bool: not every processor exchanges bytes */
 
     (void)number;
-    if (atomic_exchange(&is_busy, true))
+    if (atomic_exchange(&is_busy, 1))
         return;
     print(write_out, NULL, "Jabger");
     atomic_fetch_add(&printed, 1);

@@ -6,11 +6,14 @@
  * interrupted its fast path.  Its stores go through a store buffer, from which they come out in
  * order but late: nothing in the owner's code is a fence but its atomic operations, and falling
  * asleep (the kernel's part).  Objects are numbered, and it is written down where each is.
- * Checked: an object is never given out while it is somewhere else, and at the end the cache is
- * whole: nothing is lost.
+ * At any time its thread may end, which empties the cache, and another takes the state over, with a
+ * number of its own; of the old number the kernel may say anything then, since it may be some other
+ * thread's.
+ * Checked: an object is never given out while it is somewhere else; the purger never has what only a
+ * slow path may have, at the same time as one; and at the end the cache is whole: nothing is lost.
  *
- * Not here: a state that changes hands meanwhile (`thread_number`), which
- * test/stress/adopt_stress.c and test/unit/cache_purge_test.c are about.
+ * Not here: orphans of a fork, which test/stress/adopt_stress.c and test/unit/cache_purge_test.c are
+ * about.
  *
  * Faults, each of which has to be found (-DNAME):
  *
@@ -21,6 +24,9 @@
  * FAULT NO_IS_OFF       caches are taken although an operation of the owner has won
  * FAULT NO_DOOR         the owner's slow path does not look at the purger
  * FAULT PLAIN_TOP       the purger puts a top aside by a load and a store
+ * FAULT NO_NUMBER       the door is shut without asking whether the state has changed hands
+ * FAULT LATE_NUMBER     the next thread's number is stored without being seen before its first door
+ * FAULT NO_EXIT_DOOR    a thread that ends empties its cache whatever the purger is at
  */
 #define OBJECTS 2
 #define CAPACITY 2
@@ -35,7 +41,7 @@
 
 mtype = { IN_SLAB, IN_CACHE, IN_PROGRAM };
 mtype = { NONE, WANTED, SWAPPING, PREPARED, TAKING };
-mtype = { TOP, INSIDE };
+mtype = { TOP, INSIDE, NUMBER };
 
 byte top = OFF;
 byte saved = NOTHING;
@@ -45,13 +51,16 @@ mtype revocation = NONE;
 byte objects[MAGAZINES * CAPACITY];
 mtype where[OBJECTS] = IN_SLAB;
 
-/* What the kernel knows of the owner. */
+/* What the kernel knows of the owner's thread, which is the first, or the second. */
 bool asleep, in_handler;
+byte alive = 1;                     /* 0 in between */
+byte thread_number = 1;
 
 /* The owner's store buffer, and what it sees of its own stores meanwhile. */
 chan buffer = [3] of { mtype, byte };
 byte own_top, pending_tops;
 bool owner_is_done, purger_is_done;
+bool is_at_caches;                  /* the owner is in a slow path, and may use the caches */
 
 active proctype memory()
 {
@@ -60,6 +69,7 @@ end:
     do
     :: atomic { buffer?TOP(value) -> top = value; pending_tops-- }
     :: atomic { buffer?INSIDE(value) -> is_inside = value }
+    :: atomic { buffer?NUMBER(value) -> thread_number = value }
     od
 }
 
@@ -110,12 +120,12 @@ inline enter()
 #endif
     may_cache = false;
     if
-    :: now == NONE -> may_cache = true
+    :: now == NONE -> may_cache = true; is_at_caches = true
     :: now == WANTED ->                         /* change(state, WANTED, NONE) */
         atomic {
             empty(buffer);
             if
-            :: revocation == WANTED -> revocation = NONE; may_cache = true
+            :: revocation == WANTED -> revocation = NONE; may_cache = true; is_at_caches = true
             :: else
             fi
         }
@@ -123,7 +133,7 @@ inline enter()
         atomic {
             empty(buffer);
             if
-            :: revocation == PREPARED -> revocation = SWAPPING; may_cache = true
+            :: revocation == PREPARED -> revocation = SWAPPING; may_cache = true; is_at_caches = true
             :: else
             fi
         }
@@ -133,6 +143,13 @@ inline enter()
         fi
     :: else
     fi
+}
+
+/* xa_start_leave() */
+inline leave()
+{
+    is_at_caches = false;
+    store_inside(0)                             /* is_inside = false, release */
 }
 
 /* xa_thread_cache_restore() */
@@ -229,7 +246,7 @@ inline allocate_slowly()
         fi
     :: else -> take_from_slab()
     fi;
-    store_inside(0)                             /* xa_start_leave() */
+    leave()
 }
 
 /* xa_thread_cache_overflow() */
@@ -253,13 +270,59 @@ inline free_slowly()
         fi
     :: else -> where[o] = IN_SLAB
     fi;
-    store_inside(0)
+    leave()
+}
+
+/* at_thread_exit(), with xa_thread_cache_flush() and xa_thread_state_return() */
+inline end_thread()
+{
+    do
+    :: true ->
+        enter();
+#ifdef NO_EXIT_DOOR
+        break
+#else
+        if
+        :: may_cache -> break
+        :: else -> leave()                      /* xa_os_yield(), which may sleep */
+        fi;
+        if
+        :: sleep()
+        :: true
+        fi
+#endif
+    od;
+    detach();
+    leave();
+    if
+    :: sleep()                                  /* xa_lock_lock(&states.lock) */
+    :: true
+    fi;
+    /* What the next holder of the lock is to see; and after it there is no such thread. */
+    atomic { empty(buffer) -> alive = 0 }
+}
+
+/* xa_thread_state_take(), by another thread */
+inline begin_thread()
+{
+    alive = 2;
+    if
+    :: sleep()                                  /* xa_lock_lock(&states.lock) */
+    :: true
+    fi;
+    store_inside(0);
+    atomic { nfull(buffer) -> buffer!NUMBER(2) };
+#ifndef LATE_NUMBER
+    /* Sequentially consistent, as is the load of `revocation` that follows. */
+    empty(buffer);
+#endif
+    has_changed = true
 }
 
 active proctype owner()
 {
     byte t, o, i, operations, magazines;
-    bool may_cache;
+    bool may_cache, has_changed;
     mtype now;
     do
     :: operations < OPERATIONS ->
@@ -282,8 +345,9 @@ active proctype owner()
             :: else -> free_slowly()
             fi
         :: sleep()
+        :: !has_changed && operations > 1 -> end_thread(); begin_thread()
         fi;
-        t = 0; o = 0; may_cache = false; now = NONE
+        t = 0; o = 0; i = 0; may_cache = false; now = NONE
     :: else -> break
     od;
     empty(buffer);
@@ -303,18 +367,35 @@ inline change(from, to)
     }
 }
 
+/*
+ * What the kernel says of a thread with this number.  It may be none of ours any more, or not yet,
+ * and then whose it is is not known.
+ */
+inline ask(number, what)
+{
+    if
+    :: alive == number -> answer = what
+    :: alive != number -> answer = true
+    :: alive != number -> answer = false
+    fi
+}
+
 /* shut_door() */
 inline shut_door()
 {
+    number = thread_number;
     change(NONE, WANTED);
     if
     :: changed ->
         rests = true;
 #ifndef NO_REST
-        rests = asleep;                         /* xa_os_thread_rests(number) && */
+        atomic { ask(number, asleep); rests = answer }; /* xa_os_thread_rests(number) && */
 #endif
 #ifndef NO_INSIDE
-        rests = rests && !is_inside;            /* !atomic_load(&state->is_inside) */
+        rests = rests && !is_inside;            /* !atomic_load(&state->is_inside) && */
+#endif
+#ifndef NO_NUMBER
+        rests = rests && number == thread_number; /* number == number_of(state) */
 #endif
         if
         :: rests -> change(WANTED, SWAPPING)
@@ -330,6 +411,7 @@ inline put_tops_aside()
     shut_door();
     if
     :: changed ->
+        assert(!is_at_caches);
         if
         :: has_active ->                            /* actives[c] == NULL: continue */
             t = top;                            /* atomic_load(&state->tops[c]) */
@@ -362,9 +444,9 @@ inline ask_sleeps()
     sleeps = true
 #else
 #ifdef IN_HANDLER
-    sleeps = asleep
+    atomic { ask(number, asleep); sleeps = answer }
 #else
-    atomic { sleeps = asleep && !in_handler }
+    atomic { ask(number, asleep && !in_handler); sleeps = answer }
 #endif
 #endif
 }
@@ -398,8 +480,8 @@ inline take_all()
 
 active proctype purger()
 {
-    byte t, o, rounds;
-    bool changed, rests, sleeps, is_off;
+    byte t, o, rounds, number;
+    bool changed, rests, sleeps, is_off, answer;
     do
     :: rounds < ROUNDS ->
         rounds++;
@@ -409,18 +491,20 @@ active proctype purger()
         fi;
         if
         :: changed ->
+            number = thread_number;
             ask_sleeps();
             if
-            :: sleeps -> change(PREPARED, TAKING)
+            :: sleeps && number == thread_number -> change(PREPARED, TAKING)
             :: else -> changed = false
             fi;
             if
-            :: changed -> take_all()
+            :: changed -> assert(!is_at_caches); take_all()
             :: else
             fi
         :: else
         fi;
-        t = 0; o = 0; changed = false; rests = false; sleeps = false; is_off = false
+        t = 0; o = 0; changed = false; rests = false; sleeps = false; is_off = false;
+        number = 0; answer = false
     :: else -> break
     od;
     purger_is_done = true

@@ -229,6 +229,14 @@ delete_sized_wrong(void)
 }
 
 static void
+delete_aligned_sized_wrong(void)
+{
+    void (*delete_it)(void *, size_t, size_t) = (void (*)(void *, size_t, size_t))find(
+        sizeof(size_t) == 8 ? "_ZdlPvmSt11align_val_t" : "_ZdlPvjSt11align_val_t");
+    delete_it(opaque(aligned_alloc(64, 256)), 4096, 64);
+}
+
+static void
 delete_sized_wrong_warm(void)
 {
     warm_up(SIZE);
@@ -394,6 +402,7 @@ static const struct {
     PROBE(free_aligned_sized_wrong),
     PROBE(delete_sized_wrong),
     PROBE(delete_sized_wrong_warm),
+    PROBE(delete_aligned_sized_wrong),
     PROBE(realloc_freed),
     PROBE(realloc_freed_large),
     PROBE(realloc_interior),

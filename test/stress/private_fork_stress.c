@@ -106,13 +106,11 @@ use_the_arena(void *argument)
 static _Noreturn void
 be_a_child(void **kept)
 {
-    pthread_t thread;
     (void)alarm(CHILD_SECONDS);
     (void)use_the_arena(NULL);
     for (unsigned i = 0; i < KEPT; i++)
         xa_fast_free(kept[i]);
-    check(pthread_create(&thread, NULL, use_the_arena, NULL) == 0, "no thread");
-    check(pthread_join(thread, NULL) == 0, "no thread");
+    check(xa_threads_run_in_child(use_the_arena, NULL), "no thread");
     unsigned own = xa_extended_create_arena(NULL);
     check(own != XA_EXTENDED_NONE, "no arena");
     check(xa_extended_bind_thread(own), "cannot be bound");

@@ -7,11 +7,13 @@
  * Workers take, resize and free objects of all sizes, some of which go to other workers through a
  * ring; a worker works for a moment only, then its thread ends, with what it had cached, and
  * another takes its place.  Meanwhile signals strike them, of which the handler sleeps; one thread
- * gives memory back, to different degrees; another forks children, which find the heap as they
- * may, work on in it with objects of their own and of the ring, and start a thread themselves.
+ * gives memory back, to different degrees; another makes arenas, in which the workers leave
+ * objects, resets and destroys them with what is there; another forks children, which find the heap
+ * as they may, work on in it with objects of their own, of the ring and of those arenas, make an
+ * arena and start a thread themselves.
  * What is freed at the one end is handed out at the other: an object that two have is seen by the
- * shadow, or by what it holds.  At the end no slot of any slab is taken, and no cache has a share
- * of the budget.
+ * shadow, or by what it holds.  At the end no slot of any slab is taken, no cache has a share
+ * of the budget, and of the arenas that were made nothing is left.
  *
  * This is the core, over the real host, so that it runs under every sanitizer.  ThreadSanitizer
  * knows no program that forks beside threads, nor a kernel that orders what threads do (see
@@ -31,10 +33,13 @@
 #include <unistd.h>
 
 #include "alloc/allocate.h"
+#include "alloc/extended.h"
 #include "alloc/fast_path.h"
 #include "alloc/release.h"
 #include "alloc/resize.h"
 #include "alloc/start.h"
+#include "arena/private_arena.h"
+#include "control/mallctl.h"
 #include "support/child.h"
 #include "support/seed.h"
 #include "support/shadow.h"
@@ -46,6 +51,9 @@ enum {
     WORKERS = 6,
     OBJECTS = 200, /* that a worker holds at most */
     RING = 64,
+    ARENAS = 4,
+    ARENA_OBJECTS = 48, /* in an arena, at most */
+    ARENA_BYTES_MAX = 100000,
     LIFE = 20000, /* operations until a worker's thread ends, at most */
     BYTES_MAX = 6 << 20,
     BYTES_MAX_OFTEN = 20000,
@@ -54,6 +62,7 @@ enum {
     HANDLER_NS = 300000,
     TRIM_NS = 7000000,
     FORK_NS = 30000000,
+    ARENA_NS = 3000000,
     CHILD_OPERATIONS = 3000,
     SECONDS_TO_END = 60,
 };
@@ -71,6 +80,13 @@ struct place {
     struct xa_shadow_object object;
 };
 
+/* An arena that comes and goes.  `users` is the number of workers in it, -1 while it changes. */
+struct arena {
+    _Atomic(int) users;
+    unsigned index, cache; /* numbers, as in arenas.create and tcache.create */
+    struct place places[ARENA_OBJECTS];
+};
+
 struct worker {
     struct xa_seed_random numbers;
     _Atomic(pthread_t) thread;
@@ -80,10 +96,11 @@ struct worker {
 
 static uint64_t seed;
 static struct place ring[RING];
+static struct arena arenas[ARENAS];
 static struct worker workers[WORKERS + 1]; /* the last is that of children */
 static pthread_mutex_t signal_mutex = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool is_over;
-static atomic_ulong operations, lives, children, handled, trims;
+static atomic_ulong operations, lives, children, handled, trims, arenas_made;
 
 static _Noreturn void
 fail(const char *what)
@@ -199,6 +216,168 @@ exchange(struct xa_seed_random *numbers, struct xa_shadow_object *object)
         &place->state, place->object.address != NULL ? FULL : EMPTY, memory_order_release);
 }
 
+/* ---- Arenas that come and go ---- */
+
+static void
+control(unsigned index, const char *verb)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "arena.%u.%s", index, verb);
+    check(xa_mallctl(name, NULL, NULL, NULL, 0) == 0, verb);
+}
+
+static unsigned
+make(const char *name)
+{
+    unsigned number = 0;
+    size_t bytes = sizeof number;
+    /* Refused while a fork or another look at the figures has their lock. */
+    while (xa_mallctl(name, &number, &bytes, NULL, 0) == EAGAIN)
+        sleep_ns(ARENA_NS);
+    check(number != 0 || strcmp(name, "tcache.create") == 0, "no arena");
+    return number;
+}
+
+/* Flags for a call about the arena's objects: with no cache, or the one of its own. */
+static int
+arena_flags(struct xa_seed_random *numbers, const struct arena *arena)
+{
+    int flags = MALLOCX_ARENA((int)arena->index);
+    return flags |
+        (xa_seed_below(numbers, 2) == 0 ? MALLOCX_TCACHE_NONE : MALLOCX_TCACHE((int)arena->cache));
+}
+
+/* A place is ours: put an object there, change the one that is there, or take it away. */
+static void
+work_at(struct xa_seed_random *numbers, const struct arena *arena, struct xa_shadow_object *object)
+{
+    struct xa_shadow_object before = *object;
+    size_t size = xa_seed_size(numbers, 1, ARENA_BYTES_MAX);
+    int flags = arena_flags(numbers, arena);
+    if (before.address != NULL) {
+        check(xa_extended_arena_of(before.address) == arena->index, "an object changed its arena");
+        leave(&before);
+        object->address = NULL;
+    }
+    if (before.address == NULL) {
+        enter(object, xa_extended_allocate(size, flags), size, 16);
+    } else if (xa_seed_below(numbers, 2) == 0) {
+        void *address = xa_extended_reallocate(before.address, size, flags);
+        struct xa_shadow_object moved = before;
+        moved.address = address;
+        check(address != NULL &&
+                xa_shadow_prefix_is_intact(
+                    &moved, before.size_bytes < size ? before.size_bytes : size),
+            "a resized object of an arena lost its contents");
+        enter(object, address, size, 16);
+    } else if (xa_seed_below(numbers, 2) == 0) {
+        xa_fast_free(before.address);
+    } else {
+        xa_extended_release(before.address, flags & ~MALLOCX_ARENA((int)arena->index));
+    }
+}
+
+static void
+work_in_arena(struct xa_seed_random *numbers)
+{
+    struct arena *arena = &arenas[xa_seed_below(numbers, ARENAS)];
+    struct place *place = &arena->places[xa_seed_below(numbers, ARENA_OBJECTS)];
+    int users = atomic_load(&arena->users), expected = atomic_load(&place->state);
+    if (users < 0 || !atomic_compare_exchange_strong(&arena->users, &users, users + 1))
+        return;
+    if (expected != BUSY && atomic_compare_exchange_strong(&place->state, &expected, BUSY)) {
+        work_at(numbers, arena, &place->object);
+        atomic_store(&place->state, place->object.address != NULL ? FULL : EMPTY);
+    }
+    atomic_fetch_sub(&arena->users, 1);
+}
+
+static void
+open_arena(struct arena *arena)
+{
+    arena->index = make("arenas.create");
+    arena->cache = make("tcache.create");
+    atomic_fetch_add(&arenas_made, 1);
+    atomic_store(&arena->users, 0);
+}
+
+/* Nobody is in it: what is there is as it was left, and goes with the arena, or before. */
+static void
+forget_objects(struct xa_seed_random *numbers, struct arena *arena)
+{
+    for (int i = 0; i < ARENA_OBJECTS; i++) {
+        struct xa_shadow_object *object = &arena->places[i].object;
+        if (object->address == NULL)
+            continue;
+        leave(object);
+        if (xa_seed_below(numbers, 2) == 0)
+            xa_fast_free(object->address);
+        object->address = NULL;
+        atomic_store(&arena->places[i].state, EMPTY);
+    }
+}
+
+static void
+close_arena(struct xa_seed_random *numbers, struct arena *arena)
+{
+    int nobody = 0;
+    while (!atomic_compare_exchange_strong(&arena->users, &nobody, -1)) {
+        nobody = 0;
+        sleep_ns(ARENA_NS / 100);
+    }
+    forget_objects(numbers, arena);
+}
+
+static void
+destroy_arena(const struct arena *arena, bool cache_first)
+{
+    if (cache_first)
+        check(xa_extended_destroy_cache(arena->cache), "a cache cannot be destroyed");
+    control(arena->index, "destroy");
+    check(!xa_private_arena_exists(arena->index), "an arena was not destroyed");
+    /* What the cache has of the arena is nobody's any more. */
+    if (!cache_first)
+        check(xa_extended_destroy_cache(arena->cache), "a cache cannot be destroyed");
+}
+
+static void *
+change_arenas(void *argument)
+{
+    struct xa_seed_random numbers = xa_seed_start(seed, 1002);
+    while (!atomic_load(&is_over)) {
+        struct arena *arena = &arenas[xa_seed_below(&numbers, ARENAS)];
+        close_arena(&numbers, arena);
+        switch (xa_seed_below(&numbers, 3)) {
+        case 0:
+            control(arena->index, "reset");
+            atomic_store(&arena->users, 0);
+            break;
+        default: destroy_arena(arena, xa_seed_below(&numbers, 2) == 0); open_arena(arena);
+        }
+        sleep_ns(ARENA_NS);
+    }
+    return argument;
+}
+
+/* A child's own: with it go objects that nobody frees. */
+static void
+use_own_arena(struct xa_seed_random *numbers)
+{
+    unsigned index = xa_extended_create_arena(NULL);
+    check(index != XA_PRIVATE_ARENA_NONE, "no arena in a child");
+    for (int i = 0; i < ARENA_OBJECTS; i++) {
+        size_t size = xa_seed_size(numbers, 1, ARENA_BYTES_MAX);
+        unsigned char *object = xa_extended_allocate(size, MALLOCX_ARENA((int)index));
+        check(object != NULL, "no memory in a child's arena");
+        memset(object, i, size);
+        if (i % 2 == 0)
+            xa_fast_free(object);
+    }
+    check(xa_private_arena_destroy(index), "a child's arena cannot be destroyed");
+}
+
+/* ---- Workers ---- */
+
 static void
 work(struct worker *worker)
 {
@@ -207,7 +386,9 @@ work(struct worker *worker)
     size_t choice = xa_seed_below(numbers, 100);
     size_t max = xa_seed_below(numbers, 100) == 0 ? BYTES_MAX : BYTES_MAX_OFTEN;
     size_t size = xa_seed_size(numbers, 1, max);
-    if (choice < 25 || xa_shadow_live_bytes() > LIVE_BYTES_MAX)
+    if (choice < 5)
+        work_in_arena(numbers);
+    else if (choice < 25 || xa_shadow_live_bytes() > LIVE_BYTES_MAX)
         release(object);
     else if (choice < 40)
         exchange(numbers, object);
@@ -284,6 +465,10 @@ give_back(void *argument)
             (void)xa_cache_purge_run(
                 xa_seed_below(&numbers, 2) == 0 ? XA_CACHE_PURGE_IDLE : XA_CACHE_PURGE_ALL, &left);
         (void)xa_arena_trim(xa_seed_below(&numbers, 2) == 0 ? 0 : 16 << 20);
+        if (xa_seed_below(&numbers, 2) == 0)
+            xa_private_arena_purge_all();
+        else
+            xa_private_arena_decay_all();
         atomic_fetch_add(&trims, 1);
         sleep_ns(TRIM_NS);
     }
@@ -302,11 +487,10 @@ work_in_child(void *argument)
 static _Noreturn void
 be_child(void)
 {
-    pthread_t thread;
     atomic_store(&is_over, false);
     (void)work_in_child(NULL);
-    if (pthread_create(&thread, NULL, work_in_child, NULL) == 0)
-        (void)pthread_join(thread, NULL);
+    use_own_arena(&workers[WORKERS].numbers);
+    check(xa_threads_run_in_child(work_in_child, NULL), "no thread in a child");
     (void)xa_arena_trim(0);
     for (int i = 0; i < OBJECTS; i++)
         release(&workers[WORKERS].objects[i]);
@@ -338,6 +522,11 @@ check_that_all_is_free(void)
             release(&workers[i].objects[k]);
     for (int i = 0; i < RING; i++)
         release(&ring[i].object);
+    for (int i = 0; i < ARENAS; i++) {
+        close_arena(&workers[0].numbers, &arenas[i]);
+        destroy_arena(&arenas[i], i % 2 == 0);
+    }
+    check(xa_private_arena_resident_bytes() == 0, "memory of a destroyed arena was kept");
     check(xa_shadow_live_objects() == 0 && xa_shadow_live_bytes() == 0, "the test lost an object");
     if (xa_thread_state_is_real(xa_thread_state_self))
         xa_thread_cache_flush(xa_thread_state_self);
@@ -351,20 +540,22 @@ check_that_all_is_free(void)
 int
 main(void)
 {
-    void *(*const helpers[])(void *) = {send_signals, give_back, make_children};
-    const int helper_count = XA_THREAD_SANITIZER ? 2 : 3;
+    void *(*const helpers[])(void *) = {send_signals, give_back, change_arenas, make_children};
+    const int helper_count = XA_THREAD_SANITIZER ? 3 : 4;
     const char *text = getenv("XALLOC_TEST_SECONDS");
     double seconds = text != NULL ? strtod(text, NULL) : 5;
     struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
     struct timespec begin, now;
     struct xa_threads team;
-    pthread_t threads[3];
+    pthread_t threads[4];
 
     seed = xa_seed_choose(NULL);
     check(xa_shadow_init(), "no memory for the test itself");
     for (unsigned i = 0; i <= WORKERS; i++)
         workers[i].numbers = xa_seed_start(seed, i);
     xa_start_process();
+    for (int i = 0; i < ARENAS; i++)
+        open_arena(&arenas[i]);
     sigaction(SIGUSR1, &action, NULL);
     check(xa_threads_start(&team, WORKERS, live_again_and_again, NULL), "no threads");
     for (int i = 0; i < helper_count; i++)
@@ -380,10 +571,12 @@ main(void)
     for (int i = 0; i < helper_count; i++)
         check(xa_threads_join_one(threads[i], SECONDS_TO_END), "a helper hangs");
     check_that_all_is_free();
-    printf("# %lu operations in %lu lives, %lu children, %lu signals, %lu trims, all well\n",
+    printf(
+        "# %lu operations in %lu lives, %lu children, %lu signals, %lu trims, %lu arenas, all well\n",
         atomic_load(&operations), atomic_load(&lives), atomic_load(&children),
-        atomic_load(&handled), atomic_load(&trims));
-    check(atomic_load(&lives) > WORKERS && (XA_THREAD_SANITIZER || atomic_load(&children) > 0),
+        atomic_load(&handled), atomic_load(&trims), atomic_load(&arenas_made));
+    check(atomic_load(&lives) > WORKERS && atomic_load(&arenas_made) > ARENAS &&
+            (XA_THREAD_SANITIZER || atomic_load(&children) > 0),
         "nothing was tested");
     return 0;
 }

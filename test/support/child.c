@@ -456,8 +456,8 @@ xa_child_threads(void)
     while (readdir(directory) != NULL)
         count++;
     closedir(directory);
-    /* Without itself and its parent. */
-    return count - 2;
+    /* Without the folder and its parent, and the thread that an emulator has of its own. */
+    return count - 2 - (xa_child_is_emulated() ? 1 : 0);
 }
 
 /* Field `index` of /proc/self/statm, in bytes. */

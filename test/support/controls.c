@@ -38,11 +38,15 @@ xa_controls_read(const char *name)
     uint64_t value;
     uint32_t small;
     int error = read_bytes(name, bytes);
+    unsigned row = row_of(name);
     if (error != 0)
         fail_msg("%s: error %d", name, error);
-    switch (xa_controls_bytes(row_of(name))) {
+    switch (xa_controls_bytes(row)) {
     case 1: return bytes[0];
-    case 4: memcpy(&small, bytes, sizeof small); return small;
+    case 4:
+        memcpy(&small, bytes, sizeof small);
+        return xa_controls_rows[row].type == XA_CONTROL_TYPE_ssize ? (uint64_t)(int32_t)small
+                                                                   : small;
     default: memcpy(&value, bytes, sizeof value); return value;
     }
 }

@@ -15,7 +15,8 @@
 
 enum { EXTENTS_MAX = 4096, PAGE = 4096, JUNK = 0x5c };
 
-#define RANGE_BYTES ((size_t)16 << 30)
+/* As much as there may be free in one piece. */
+#define RANGE_BYTES ((size_t)1 << (sizeof(size_t) > 4 ? 34 : 30))
 
 struct extent {
     char *start; /* NULL: unused */
@@ -119,7 +120,7 @@ hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size_t alignment,
     last_alignment = alignment;
     char *start = (char *)(((size_t)next + alignment - 1) & -alignment);
     size_t range_end = (size_t)range + RANGE_BYTES;
-    if (fails || (size_t)start > range_end || size > range_end - (size_t)start ||
+    if (fails || start < next || (size_t)start > range_end || size > range_end - (size_t)start ||
         (new_addr != NULL && new_addr != start)) {
         (void)end(true);
         return NULL;

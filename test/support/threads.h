@@ -47,6 +47,13 @@ bool xa_threads_run(unsigned count, void (*function)(unsigned index, void *argum
 /* Join one thread within `seconds`; false if it is late. */
 bool xa_threads_join_one(pthread_t thread, unsigned seconds);
 
+/*
+ * Run the function in a thread of its own, in a child that was forked beside other threads.  With
+ * AddressSanitizer it is called: a new thread waits there for locks of the sanitizer's allocator,
+ * which a thread may have held that did not come along.  False if there is no thread.
+ */
+bool xa_threads_run_in_child(void *(*function)(void *), void *argument);
+
 #ifdef __cplusplus
 }
 #endif

@@ -179,7 +179,9 @@ an_impossible_time_is_efault_and_changes_nothing(void **state)
     (void)state;
     begin();
     assert_int_equal(xa_controls_write("arena.0.dirty_decay_ms", (uint64_t)-2), EFAULT);
-    assert_int_equal(xa_controls_write("arena.0.dirty_decay_ms", INT64_MAX), EFAULT);
+    /* What fits into 32 bits is possible. */
+    if (sizeof(ssize_t) > 4)
+        assert_int_equal(xa_controls_write("arena.0.dirty_decay_ms", INT64_MAX), EFAULT);
     assert_int_equal(xa_controls_read("arena.0.dirty_decay_ms"), 100000);
     assert_int_equal(xa_controls_write("arena.2.dirty_decay_ms", 5), EFAULT);
     assert_int_equal(xa_controls_write("arena.4097.dirty_decay_ms", 5), EFAULT);
@@ -212,7 +214,7 @@ a_name_is_copied_in_and_out(void **state)
     assert_memory_equal(copy, name, 31);
     assert_int_equal(copy[31], '\0');
     assert_int_equal(copy[32], 'x');
-    bytes = 4;
+    bytes = sizeof buffer - 1;
     assert_int_equal(xa_mallctl("arena.0.name", &buffer, &bytes, NULL, 0), EINVAL);
     assert_int_equal(xa_controls_write("arena.0.name", 0), EINVAL);
     assert_int_equal(xa_controls_write("arena.4096.name", (uintptr_t)name), EINVAL);

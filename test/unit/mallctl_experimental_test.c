@@ -59,7 +59,7 @@ without_room_for_the_number_nothing_is_taken(void **state)
     size_t filled = 99;
     (void)state;
     memset(objects, 0, sizeof objects);
-    assert_int_equal(take(OBJECTS, 100, 0, &filled, 4), EINVAL);
+    assert_int_equal(take(OBJECTS, 100, 0, &filled, sizeof filled - 1), EINVAL);
     assert_int_equal(take(OBJECTS, 100, 0, NULL, 0), EINVAL);
     assert_int_equal(filled, 99);
     assert_null(objects[0]);
@@ -78,7 +78,8 @@ an_arena_is_made_from_a_structure(void **state)
     assert_int_equal(xa_controls_read_at("arena.%u.initialized", arena, 0), true);
     bytes = sizeof arena;
     assert_int_equal(
-        xa_mallctl("experimental.arenas_create_ext", &arena, &bytes, &config, 8), EINVAL);
+        xa_mallctl("experimental.arenas_create_ext", &arena, &bytes, &config, sizeof config - 1),
+        EINVAL);
     assert_int_equal(bytes, 0);
 }
 

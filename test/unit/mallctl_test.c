@@ -75,14 +75,15 @@ a_wrong_length_gives_what_fits_and_writes_nothing(void **state)
     bytes = 0;
     assert_int_equal(xa_mallctl("arenas.page", old, &bytes, NULL, 0), EINVAL);
     /* The new value was fine, the old one's length was not. */
-    int64_t time = 77;
-    bytes = 4;
+    ssize_t time = 77;
+    bytes = sizeof time - 1;
     assert_int_equal(xa_mallctl("arenas.dirty_decay_ms", old, &bytes, &time, sizeof time), EINVAL);
     assert_int_equal(xa_controls_read("arenas.dirty_decay_ms"), 1000);
     memset(old, CANARY, sizeof old);
     /* And the other way round. */
-    bytes = 8;
-    assert_int_equal(xa_mallctl("arenas.dirty_decay_ms", old, &bytes, &time, 4), EINVAL);
+    bytes = sizeof time;
+    assert_int_equal(
+        xa_mallctl("arenas.dirty_decay_ms", old, &bytes, &time, sizeof time - 1), EINVAL);
     assert_untouched();
     assert_int_equal(xa_controls_read("arenas.dirty_decay_ms"), 1000);
 }

@@ -69,7 +69,7 @@ static void
 make_distinct(size_t step)
 {
     for (unsigned i = 0; i < XA_MAGAZINE_OBJECTS_MAX; i++)
-        objects[i] = (void *)(0x7f0000000000 + i * step);
+        objects[i] = (void *)((uintptr_t)0x7f0040000000 + i * step);
 }
 
 static void

@@ -198,6 +198,8 @@ pages_of_files_are_present_once_they_are_read(void **state)
     size_t pages = 200;
     char path[512];
     (void)state;
+    if (XA_BIG_ENDIAN)
+        xa_child_skip_if_emulated("the kernel's words come in the emulator's byte order");
     make_path(path, sizeof path);
     int file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     assert_true(file >= 0);
@@ -487,6 +489,7 @@ static void
 a_limit_of_address_space_is_no_memory(void **state)
 {
     (void)state;
+    xa_child_skip_if_emulated("the emulator heeds no limit of address space");
     if (xa_child_is_instrumented()) {
         print_message("skipped: a sanitizer's own memory is beyond any limit of address space\n");
         skip();
@@ -512,7 +515,7 @@ memory_apart_has_no_neighbours(void **state)
         assert_int_not_equal(address, 0);
         *(volatile char *)address = 1;
         /* Where addresses are few it is memory from anywhere. */
-        if (address >> 40 < 79 || address >> 40 >= 85)
+        if ((uint64_t)address >> 40 < 79 || (uint64_t)address >> 40 >= 85)
             continue;
         assert_true(i == 0 || address > before);
         assert_false(is_mapped(address - page));
@@ -534,6 +537,10 @@ guarded_pages_cannot_be_touched(void **state)
 {
     (void)state;
     for (int by = XA_OS_GUARD_BY_MARK; by <= XA_OS_GUARD_BY_PROTECTION; by++) {
+        if (by == XA_OS_GUARD_BY_MARK && xa_child_is_emulated()) {
+            print_message("the emulator only says that it marks guard pages\n");
+            continue;
+        }
         uintptr_t address = xa_os_map_anywhere(3 * page);
         char *middle = (char *)address + page;
         middle[0] = 'x';

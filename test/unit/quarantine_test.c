@@ -89,7 +89,7 @@ the_number_is_bounded_as_well(void **state)
 {
     uintptr_t left = 0;
     (void)state;
-    begin((size_t)1 << 40, XA_QUARANTINE_OLDEST);
+    begin((size_t)1 << 30, XA_QUARANTINE_OLDEST);
     for (uintptr_t i = 1; i <= 100000; i++) {
         assert_true(xa_quarantine_put(i, 16));
         uintptr_t at = xa_quarantine_take_excess();

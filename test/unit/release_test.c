@@ -31,13 +31,21 @@ enum { MIB = 1 << 20 };
 #define FOUND_LATE                                                          \
     "already free, found when it reached its slab, an object of * bytes*. " \
     "Look for a second free of the same pointer."
-#define FOREIGN                                                       \
-    "not from xalloc, left alone (further ones silently). "           \
-    "Look for memory that another allocator or the stack gave out.\n" \
-    "xalloc:   called:*"
-#define GONE                                                                        \
-    "in xalloc's range, but nothing is there, left alone (further ones silently). " \
-    "Look for a second free of a large object.\nxalloc:   called:*"
+/* Where the window is all that is addressed, being in its range says nothing. */
+#define WITH_ADDRESSES(wide, narrow) (sizeof(void *) > 4 ? (wide) : (narrow))
+#define NO_OBJECT                                                                          \
+    "no object of xalloc's, left alone (further ones silently). "                          \
+    "Look for memory that another allocator or the stack gave out, or a second free of a " \
+    "large object.\nxalloc:   called:*"
+#define FOREIGN                                                                      \
+    WITH_ADDRESSES("not from xalloc, left alone (further ones silently). "           \
+                   "Look for memory that another allocator or the stack gave out.\n" \
+                   "xalloc:   called:*",                                             \
+        NO_OBJECT)
+#define GONE                                                                                       \
+    WITH_ADDRESSES("in xalloc's range, but nothing is there, left alone (further ones silently). " \
+                   "Look for a second free of a large object.\nxalloc:   called:*",                \
+        NO_OBJECT)
 #define FOREIGN_FATAL \
     "not from xalloc. Look for memory that another allocator or the stack gave out."
 
@@ -391,7 +399,11 @@ possible_sizes_are_not_reported(void **state)
         object = take(size);
         size_t usable = xa_release_usable_bytes(object, "test");
         xa_release_sized_beyond(object, (usable + 1) / 2, 1);
-        xa_release_sized_beyond(xa_allocate_aligned(256, size), size, 256);
+        for (size_t alignment = 1; alignment <= 16 * (size_t)MIB; alignment *= 4) {
+            object = xa_allocate_aligned(alignment, size);
+            assert_non_null(object);
+            xa_release_sized_beyond(object, size, alignment);
+        }
     }
     xa_release_sized_beyond(NULL, 5, 1);
     xa_release_sized_beyond(take(1), 0, 1);
@@ -414,6 +426,51 @@ impossible_sizes_are_reported_once(void **state)
     xa_os_fake_clear_errors();
     xa_release_sized_beyond(take(1000), 16, 1);
     assert_string_equal(xa_os_fake_errors(), "");
+}
+
+/* What the object was asked for with, and what it is freed with. */
+static const struct {
+    size_t alignment, size, wrong_alignment, wrong_size;
+} lies[] = {
+    {16, 1000, 16, 2000},
+    {64, 256, 64, 64},
+    {64, 1000, 64, 100},
+    {4096, 100, 4096, 10000},
+    {4096, 30000, 4096, 100},
+    {4096, 200000, 4096, 100},
+    {64, 200000, 64, 70000},
+    {64, 200000, 64, 300000},
+    {65536, 100, 65536, 200000},
+    {65536, 200000, 65536, 100},
+    {65536, 200000, 1, 100},
+    {8 << 20, 3 << 20, 8 << 20, 100},
+    {8 << 20, 3 << 20, 8 << 20, 1 << 20},
+    {8 << 20, 3 << 20, 8 << 20, 4 << 20},
+};
+static size_t lie;
+
+static void
+tell_a_lie(void *pointer)
+{
+    xa_release_sized_beyond(pointer, lies[lie].wrong_size, lies[lie].wrong_alignment);
+}
+
+static void
+impossible_sizes_of_aligned_objects_are_found(void **state)
+{
+    char expected[300];
+    (void)state;
+    configure("abort:true");
+    for (lie = 0; lie < sizeof lies / sizeof *lies; lie++) {
+        void *object = xa_allocate_aligned(lies[lie].alignment, lies[lie].size);
+        assert_non_null(object);
+        snprintf(expected, sizeof expected,
+            "xalloc: free_sized(0x%zx): called with size %zu for an object of %zu bytes. "
+            "Pass the size that was allocated.\n",
+            (size_t)object, lies[lie].wrong_size, xa_release_usable_bytes(object, "test"));
+        xa_os_fake_assert_fatal(tell_a_lie, object, expected);
+        xa_fast_free(object);
+    }
 }
 
 static void
@@ -499,6 +556,7 @@ main(void)
         XA_OS_FAKE_FRESH(possible_sizes_are_not_reported),
         XA_OS_FAKE_FRESH(impossible_sizes_are_reported_once),
         XA_OS_FAKE_FRESH(impossible_sizes_can_be_fatal),
+        XA_OS_FAKE_FRESH(impossible_sizes_of_aligned_objects_are_found),
         XA_OS_FAKE_FRESH(a_signal_handler_in_the_middle_of_a_call_loses_what_it_frees),
         XA_OS_FAKE_FRESH(freed_objects_can_be_filled_with_junk),
     };

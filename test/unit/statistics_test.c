@@ -16,6 +16,7 @@
 #include "arena/large.h"
 #include "page/huge.h"
 #include "page/window.h"
+#include "support/child.h"
 #include "support/seed.h"
 #include "support/threads.h"
 #include "thread/thread_cache.h"
@@ -361,6 +362,7 @@ a_quick_look_at_64_arenas_takes_100_microseconds_at_most(void **state)
 {
     enum { ARENAS = 64, AT_MOST_NS = 100000 };
     (void)state;
+    xa_child_skip_if_emulated("an emulator's times are not the program's");
     xa_os_fake_set_environment("XALLOC_CONF", "narenas:64");
     assert_non_null(xa_fast_malloc(1));
     for (unsigned i = 0; i < ARENAS; i++) {

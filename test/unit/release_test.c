@@ -460,7 +460,7 @@ impossible_sizes_of_aligned_objects_are_found(void **state)
 {
     char expected[300];
     (void)state;
-    configure("abort:true");
+    xa_os_fake_configure("abort:true");
     for (lie = 0; lie < sizeof lies / sizeof *lies; lie++) {
         void *object = xa_allocate_aligned(lies[lie].alignment, lies[lie].size);
         assert_non_null(object);

@@ -367,11 +367,13 @@ compare_with_kernel(void)
     pthread_barrier_init(&barrier, NULL, THREADS + 1);
     XA_CHILD_CHECK(xa_threads_start(&team, THREADS, work_and_rest, NULL));
     pthread_barrier_wait(&barrier);
+    /* Twice: the figure may change by itself, with huge pages by several MiB. */
+    size_t before = kernel_resident();
     get("Jh");
-    size_t kernel = kernel_resident(), ours = sum_of_places(text.chars, "\"resident\": ");
+    size_t after = kernel_resident(), ours = sum_of_places(text.chars, "\"resident\": ");
     pthread_barrier_wait(&barrier);
     XA_CHILD_CHECK(xa_threads_join(&team, 20));
-    printf("%zu %zu\n", kernel, ours);
+    printf("%zu %zu %zu\n", before < after ? before : after, before < after ? after : before, ours);
     return 0;
 }
 
@@ -388,13 +390,14 @@ the_places_are_what_the_kernel_says_within_2_percent(void **state)
     (void)state;
     xa_child_skip_if_emulated("the kernel's figure is that of the emulator");
     for (unsigned i = 0; i < sizeof settings / sizeof *settings; i++) {
-        size_t kernel, ours;
+        size_t least, most, ours;
 
         run_mode_with("compare", settings[i]);
-        assert_int_equal(sscanf(child.output, "%zu %zu", &kernel, &ours), 2);
-        if (kernel < 30000000 || ours < kernel - kernel / 50 || ours > kernel + kernel / 50)
-            fail_msg("%s: %zu bytes, the kernel says %zu", settings[i], ours, kernel);
-        print_message("# %s: %zu bytes, the kernel says %zu\n", settings[i], ours, kernel);
+        assert_int_equal(sscanf(child.output, "%zu %zu %zu", &least, &most, &ours), 3);
+        if (least < 30000000 || ours < least - least / 50 || ours > most + most / 50)
+            fail_msg("%s: %zu bytes, the kernel says %zu to %zu", settings[i], ours, least, most);
+        print_message(
+            "# %s: %zu bytes, the kernel says %zu to %zu\n", settings[i], ours, least, most);
     }
 }
 

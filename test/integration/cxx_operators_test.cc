@@ -116,8 +116,8 @@ const form forms[] = {
             nullptr}},
 };
 
-const std::size_t impossible_sizes[] = {
-    SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1, SIZE_MAX / 128 * 127,
+const std::size_t impossible_sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1,
+    SIZE_MAX / 128 * 127,
     /* The most that a size may be; 2 GiB may be there where addresses have 32 bits. */
     sizeof(void *) > 4 ? SIZE_MAX / 2 : SIZE_MAX / 2 + 2};
 

@@ -33,7 +33,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -481,17 +480,6 @@ f03_fork_is_safe_while_the_first_threads_start(void **state)
     expect_success_of(fork_at_the_first_threads);
 }
 
-/* clone without CLONE_VM, as a system call: no handler of anybody runs. */
-static pid_t
-raw_clone(void)
-{
-#if defined(__s390__) || defined(__CRIS__)
-    return (pid_t)syscall(SYS_clone, 0, SIGCHLD, 0, 0, 0);
-#else
-    return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-#endif
-}
-
 static int
 fork_without_handlers(pid_t (*make_child)(void), int count)
 {
@@ -514,7 +502,7 @@ clone_raw(void *argument)
 {
     (void)argument;
     use_memory(0);
-    return fork_without_handlers(raw_clone, RAW_FORKS);
+    return fork_without_handlers(xa_child_fork_bare, RAW_FORKS);
 }
 
 static int
@@ -524,21 +512,21 @@ clone_raw_beside_threads(void *argument)
 
     (void)argument;
     XA_CHILD_CHECK(xa_threads_start(&team, 4, hammer_until_stopped, NULL));
-    fork_without_handlers(raw_clone, RAW_FORKS);
+    fork_without_handlers(xa_child_fork_bare, RAW_FORKS);
     atomic_store(&stop, true);
     XA_CHILD_CHECK(xa_threads_join(&team, GRANDCHILD_SECONDS));
     return 0;
 }
 
 static void
-f05_the_child_of_a_raw_clone_allocates(void **state)
+f05_the_child_of_a_xa_child_fork_bare_allocates(void **state)
 {
     (void)state;
     expect_success_of(clone_raw);
 }
 
 static void
-f05_the_child_of_a_raw_clone_beside_threads_allocates(void **state)
+f05_the_child_of_a_xa_child_fork_bare_beside_threads_allocates(void **state)
 {
     (void)state;
     expect_success_of(clone_raw_beside_threads);
@@ -889,8 +877,8 @@ main(int argc, char **argv)
         cmocka_unit_test(f02_fork_from_a_handler_that_interrupted_malloc_returns_in_both),
         cmocka_unit_test(f03_the_child_of_a_process_with_threads_may_use_everything),
         cmocka_unit_test(f03_fork_is_safe_while_the_first_threads_start),
-        cmocka_unit_test(f05_the_child_of_a_raw_clone_allocates),
-        cmocka_unit_test(f05_the_child_of_a_raw_clone_beside_threads_allocates),
+        cmocka_unit_test(f05_the_child_of_a_xa_child_fork_bare_allocates),
+        cmocka_unit_test(f05_the_child_of_a_xa_child_fork_bare_beside_threads_allocates),
         cmocka_unit_test(f05_the_child_of_underscore_fork_allocates),
         cmocka_unit_test(f05_the_child_of_vfork_allocates),
         cmocka_unit_test(f05_a_spawned_program_allocates),

@@ -64,6 +64,9 @@ void xa_child_run_mode(
 /* Fail the current cmocka test, printing what the child wrote, unless the child exited with 0. */
 void xa_child_assert_success(const struct xa_child_result *result);
 
+/* Fork by the bare system call: libc knows nothing of it, and nobody's handlers run. */
+pid_t xa_child_fork_bare(void);
+
 /*
  * Wait up to `seconds` for a child of the calling process.  Returns its wait status, or -1 after
  * having killed it because it was late.  Safe to use where malloc is not.

@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,17 +107,11 @@ begin(void (*prepare)(void), void (*undo)(void))
     begin_bystander(prepare, undo);
 }
 
-static pid_t
-fork_bare(void)
-{
-    return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-}
-
 /* The child's exit code is what `function` returns. */
 static void
 expect_of_children(int (*function)(void))
 {
-    pid_t (*const ways[])(void) = {fork, fork_bare};
+    pid_t (*const ways[])(void) = {fork, xa_child_fork_bare};
     for (unsigned i = 0; i < 2; i++) {
         pid_t pid = ways[i]();
         if (pid == 0)
@@ -350,7 +343,7 @@ static void
 fork_in_a_sweep(void)
 {
     xa_os_fake_set_guest(NULL);
-    pid_of_handler = fork_bare();
+    pid_of_handler = xa_child_fork_bare();
 }
 
 static void
@@ -493,7 +486,7 @@ fork_again(void)
 {
     if (use_what_was_locked() != 0)
         return 1;
-    pid_t pid = fork_bare();
+    pid_t pid = xa_child_fork_bare();
     if (pid == 0)
         _exit(use_everything());
     int status = xa_child_wait(pid, SECONDS);

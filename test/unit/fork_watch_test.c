@@ -42,12 +42,6 @@ watch(void)
     xa_fork_watch_begin();
 }
 
-static pid_t
-fork_bare(void)
-{
-    return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-}
-
 /* What the child finds, by its exit code; the parent is never called a child. */
 static void
 assert_in_child(pid_t (*make)(void), bool looks, int expected)
@@ -75,20 +69,20 @@ nothing_is_noticed_before_the_watch_begins(void **state)
     xa_fork_watch_init(count_child);
     xa_fork_watch_check();
     assert_in_child(fork, true, 0);
-    assert_in_child(fork_bare, true, 0);
+    assert_in_child(xa_child_fork_bare, true, 0);
 }
 
 static pid_t
 fork_and_begin(void)
 {
-    pid_t pid = fork_bare();
+    pid_t pid = xa_child_fork_bare();
     if (pid != 0)
         return pid;
     /* Not watched yet, so the child begins with a clean sheet; its own child is noticed. */
     xa_fork_watch_begin();
     xa_fork_watch_begin();
     xa_fork_watch_check();
-    pid_t grandchild = fork_bare();
+    pid_t grandchild = xa_child_fork_bare();
     if (grandchild == 0)
         return 0;
     int status = xa_child_wait(grandchild, 60);
@@ -138,17 +132,17 @@ a_child_without_handlers_is_noticed_at_the_first_look(void **state)
     xa_child_skip_if_emulated("the emulator only says that it clears pages in children");
     watch();
     xa_fork_watch_register();
-    assert_in_child(fork_bare, true, 1);
+    assert_in_child(xa_child_fork_bare, true, 1);
 }
 
 static pid_t
 fork_twice(void)
 {
-    pid_t pid = fork_bare();
+    pid_t pid = xa_child_fork_bare();
     if (pid != 0)
         return pid;
     xa_fork_watch_check();
-    pid_t grandchild = fork_bare();
+    pid_t grandchild = xa_child_fork_bare();
     if (grandchild == 0)
         return 0;
     int status = xa_child_wait(grandchild, 60);
@@ -189,7 +183,7 @@ a_host_that_only_says_that_it_clears_pages_leaves_the_handler(void **state)
     assert_in_child(fork, false, 1);
     assert_in_child(fork, true, 1);
     /* Nobody can tell. */
-    assert_in_child(fork_bare, true, 0);
+    assert_in_child(xa_child_fork_bare, true, 0);
 }
 
 static void
@@ -202,7 +196,7 @@ with_strict_system_calls_the_handler_has_to_do(void **state)
     assert_int_equal(xa_os_fake_count(XA_OS_FAKE_WIPE_ON_FORK), 0);
     xa_fork_watch_register();
     assert_in_child(fork, true, 1);
-    assert_in_child(fork_bare, true, 0);
+    assert_in_child(xa_child_fork_bare, true, 0);
 }
 
 static _Atomic int handled_by_threads;

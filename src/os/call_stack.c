@@ -138,8 +138,9 @@ read_unsigned(const uint8_t **at, unsigned bytes)
     }
 }
 
+/* A number of seven bits a byte, the lowest first. */
 static uint64_t
-read_uleb(const uint8_t **at)
+read_leb(const uint8_t **at, bool is_signed)
 {
     uint64_t value = 0;
     unsigned shift = 0;
@@ -150,24 +151,21 @@ read_uleb(const uint8_t **at)
             value |= (uint64_t)(byte & 0x7f) << shift;
         shift += 7;
     } while ((byte & 0x80) != 0);
+    if (is_signed && shift < 64 && (byte & 0x40) != 0)
+        value |= -(UINT64_C(1) << shift);
     return value;
+}
+
+static uint64_t
+read_uleb(const uint8_t **at)
+{
+    return read_leb(at, false);
 }
 
 static int64_t
 read_sleb(const uint8_t **at)
 {
-    uint64_t value = 0;
-    unsigned shift = 0;
-    uint8_t byte;
-    do {
-        byte = *(*at)++;
-        if (shift < 64)
-            value |= (uint64_t)(byte & 0x7f) << shift;
-        shift += 7;
-    } while ((byte & 0x80) != 0);
-    if (shift < 64 && (byte & 0x40) != 0)
-        value |= -(UINT64_C(1) << shift);
-    return (int64_t)value;
+    return (int64_t)read_leb(at, true);
 }
 
 /* Pointers in tables: the low bits say how long, the next ones from where they count. */

@@ -276,7 +276,6 @@ find_run(struct xa_max_tree *tree, bool dirty_only, unsigned count, const struct
         if (first != XA_BITMAP_NOT_FOUND) {
             if (wants_room(shape)) {
                 unsigned end = xa_bitmap_find_clear(&map, first);
-                end = end == XA_BITMAP_NOT_FOUND ? XA_CHUNK_GRANULES : end;
                 first = (unsigned)xa_bits_align_down(end - count, shape->alignment);
             }
             *place = (struct place){chunk, first};

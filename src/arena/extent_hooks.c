@@ -143,12 +143,10 @@ separate(void)
     __asm__ volatile("" ::: "memory");
 }
 
-struct extent_hooks_s *
-xa_extent_hooks_default(void)
+/* Under the lock. */
+static void
+fill(void)
 {
-    if (atomic_load_explicit(&is_filled, memory_order_acquire))
-        return &table;
-    xa_lock_lock(&lock);
     /* One by one: the compiler would copy several from a constant table. */
     table.alloc = alloc;
     separate();
@@ -167,7 +165,19 @@ xa_extent_hooks_default(void)
     table.split = split;
     separate();
     table.merge = merge;
+    /* Release: whoever sees the mark sees the table. */
     atomic_store_explicit(&is_filled, true, memory_order_release);
+}
+
+struct extent_hooks_s *
+xa_extent_hooks_default(void)
+{
+    if (atomic_load_explicit(&is_filled, memory_order_acquire))
+        return &table;
+    xa_lock_lock(&lock);
+    /* Another thread may have filled it since; it is in use then, and not to be written any more. */
+    if (!atomic_load_explicit(&is_filled, memory_order_relaxed))
+        fill();
     xa_lock_unlock(&lock);
     return &table;
 }

@@ -33,6 +33,7 @@
 #include "page/huge.h"
 #include "page/limit.h"
 #include "thread/background.h"
+#include "thread/huge_stock.h"
 #include "thread/large_stock.h"
 #include "thread/thread_cache.h"
 #include "thread/thread_count.h"
@@ -108,7 +109,7 @@ static void *
 large_and_growing(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
 {
     if (state != NULL)
-        (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
+        (void)xa_large_stock_empty_own(state, XA_LARGE_STOCK_ALL);
     return xa_large_take_growing(arena_for(state, request), request->size, is_zeroed);
 }
 
@@ -124,6 +125,17 @@ large(struct xa_thread_state *state, const struct request *request, bool *is_zer
         xa_large_stock_yield(state, request->size);
     }
     return xa_large_take(arena_for(state, request), request->size, request->alignment, is_zeroed);
+}
+
+static void *
+huge(struct xa_thread_state *state, const struct request *request, bool *is_zeroed)
+{
+    if (may_use_caches(state, request) && request->alignment <= XA_CHUNK_BYTES) {
+        void *object = xa_huge_stock_take(state, request->size);
+        if (object != NULL)
+            return object;
+    }
+    return xa_huge_take(request->size, request->alignment, is_zeroed);
 }
 
 /* One try.  `*is_zeroed` on success: the memory reads as zeros. */
@@ -142,7 +154,7 @@ try(struct xa_thread_state *state, const struct request *request, bool *is_zeroe
         return small(state, size_class, request);
     if (request->size <= XA_LARGE_MAX_BYTES && request->alignment <= XA_CHUNK_BYTES / 2)
         return large(state, request, is_zeroed);
-    return xa_huge_take(request->size, request->alignment, is_zeroed);
+    return huge(state, request, is_zeroed);
 }
 
 /* Give the host everything back that no object is in; true if there was something. */
@@ -151,9 +163,11 @@ reclaim(struct xa_thread_state *state)
 {
     if (state != NULL)
         xa_thread_cache_flush(state);
-    /* Other threads' caches are theirs, but their large objects anybody may take. */
-    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+    /* Other threads' caches are theirs, but most of their large objects anybody may take. */
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next) {
         (void)xa_large_stock_empty(at, XA_LARGE_STOCK_ALL);
+        (void)xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL);
+    }
     size_t bytes = xa_check_is_on() ? xa_check_empty_quarantine() : 0;
     bytes += xa_arena_trim(0);
     return bytes + xa_huge_purge(XA_HUGE_ALL) != 0;
@@ -284,18 +298,27 @@ take_spare(unsigned size_class)
     return object;
 }
 
+/* A large object that the thread has freed lately; it takes no lock. */
+static void *
+take_stocked(size_t size)
+{
+    struct xa_thread_state *self = xa_thread_state_self;
+    if (!xa_start_enter_quickly(self))
+        return NULL;
+    void *object = xa_large_stock_take(self, size);
+    xa_start_leave_quickly(self);
+    return object;
+}
+
 void *
 xa_allocate_beyond(size_t size)
 {
-    struct xa_thread_state *self = xa_thread_state_self;
-    void *object = xa_fast_take_small(size);
-    if (object != NULL)
-        return object;
+    void *object = NULL;
     /* 0 wraps around, and has neither. */
     if (size - 1 < XA_SMALL_MAX_BYTES)
         object = take_spare(xa_size_class_of(size));
-    else if (size - 1 < XA_LARGE_MAX_BYTES && xa_thread_state_is_real(self) && self->count == NULL)
-        object = xa_large_stock_take(self, size);
+    else if (size - 1 < XA_LARGE_MAX_BYTES)
+        object = take_stocked(size);
     if (XA_LIKELY(object != NULL))
         return object;
     return allocate(&(struct request){size == 0 ? 1 : size, 1, AS_IT_IS, NULL, STAYS});

@@ -364,7 +364,6 @@ bind(unsigned private_arena)
     unsigned before = state->bound_arena;
     /* What it has cached is not of that arena. */
     xa_thread_cache_flush(state);
-    (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
     state->bound_arena = (uint16_t)private_arena;
     xa_start_leave(state);
     if (before != 0)

@@ -24,6 +24,7 @@
 #include "alloc/allocate.h"
 #include "alloc/release.h"
 #include "extent/page_map.h"
+#include "thread/huge_stock.h"
 #include "thread/thread_state.h"
 
 /*
@@ -80,10 +81,23 @@ xa_fast_take_small(size_t size)
     return NULL;
 }
 
+/* The same, and for large and huge ones the object that the thread freed last. */
+XA_INLINE void *
+xa_fast_take_larger(size_t size)
+{
+    if (XA_UNLIKELY(size > XA_LARGE_MAX_BYTES))
+        return xa_huge_stock_take(xa_thread_state_self, size);
+    if (XA_UNLIKELY(size > XA_SMALL_MAX_BYTES))
+        return xa_large_stock_take_hot(xa_thread_state_self, size);
+    return xa_fast_take_small(size);
+}
+
 XA_INLINE void *
 xa_fast_malloc(size_t size)
 {
     void *object = xa_fast_take(size);
+    if (XA_UNLIKELY(object == NULL))
+        object = xa_fast_take_larger(size);
     return XA_LIKELY(object != NULL) ? object : xa_allocate_beyond(size);
 }
 

@@ -28,7 +28,7 @@
 #include "os/call_stack.h"
 #include "os/message.h"
 #include "page/huge.h"
-#include "thread/large_stock.h"
+#include "thread/huge_stock.h"
 #include "thread/thread_cache.h"
 #include "thread/thread_count.h"
 
@@ -184,20 +184,26 @@ whole_bytes(uintptr_t address, unsigned size_class)
     return xa_bits_align_up(xa_huge_of(address)->asked_bytes, xa_os_facts.page_bytes);
 }
 
+/* The state, unless it is NULL, keeps the object; false if not. */
+static bool
+keep(struct xa_thread_state *state, uintptr_t address, unsigned size_class)
+{
+    if (state == NULL || !xa_thread_state_stocks(state))
+        return false;
+    return size_class == XA_CLASS_HUGE ? xa_huge_stock_put(state, xa_huge_of(address))
+                                       : xa_large_stock_put(state, address);
+}
+
 /* Large and huge objects: of several threads that free one, the page map serves the first. */
 static void
 free_whole(void *pointer, unsigned size_class)
 {
-    struct xa_thread_state *state = xa_thread_state_self;
+    struct xa_thread_state *state;
     uintptr_t address = (uintptr_t)pointer;
     if (xa_page_map_take_class(xa_page_map_granule_of(address)) != size_class) {
         complain("free", pointer, ALREADY_FREE);
         return;
     }
-    if (size_class == XA_CLASS_LARGE && xa_thread_state_is_real(state) &&
-        xa_thread_state_stocks(state) && state->count == NULL &&
-        xa_large_stock_put_quickly(state, address))
-        return;
     if (!xa_start_enter(&state)) {
         /* A signal handler in the middle of our own work: the object stays as it was. */
         xa_page_map_set_class(xa_page_map_granule_of(address), 1, size_class);
@@ -205,11 +211,29 @@ free_whole(void *pointer, unsigned size_class)
     }
     if (is_counted(state))
         xa_thread_count_free(state, whole_bytes(address, size_class));
-    if (size_class == XA_CLASS_HUGE)
-        xa_huge_return(xa_huge_of(address));
-    else if (state == NULL || !xa_thread_state_stocks(state) || !xa_large_stock_put(state, address))
-        xa_large_return(address);
+    if (!keep(state, address, size_class)) {
+        if (size_class == XA_CLASS_HUGE)
+            xa_huge_return(xa_huge_of(address));
+        else
+            xa_large_return(address);
+    }
     xa_start_leave(state);
+}
+
+/*
+ * A large or huge object becomes the one that the thread freed last.  Its place has no room where
+ * more than this is to be looked at, or done (checks, junk, counting).  Two threads that free one object
+ * at the same moment are not told apart here: one would have to wait for the other.
+ */
+XA_INLINE bool
+put_quickly(uintptr_t address, unsigned size_class)
+{
+    size_t granule = xa_page_map_granule_of(address);
+    if (address % XA_GRANULE_BYTES != 0 || xa_private_map_is_used())
+        return false;
+    if (XA_LIKELY(size_class == XA_CLASS_LARGE))
+        return xa_large_stock_put_hot(xa_thread_state_self, granule);
+    return size_class == XA_CLASS_HUGE && xa_huge_stock_put_quickly(xa_thread_state_self, granule);
 }
 
 static bool
@@ -318,12 +342,10 @@ make_spare(void *pointer, unsigned size_class)
     return done;
 }
 
-void
-xa_release_beyond(void *pointer)
+/* All that is no shortest way. */
+static XA_NOINLINE void
+release(void *pointer, unsigned size_class)
 {
-    if (pointer == NULL)
-        return;
-    unsigned size_class = xa_page_map_class((uintptr_t)pointer);
     if (xa_check_is_on() && free_checked(pointer, &(struct xa_check_claim){"free", SIZE_MAX}))
         return;
     bool is_small = size_class != XA_CLASS_NONE && size_class <= XA_SMALL_CLASSES;
@@ -346,6 +368,18 @@ xa_release_beyond(void *pointer)
         free_small(pointer, size_class);
     else
         free_whole(pointer, size_class);
+}
+
+void
+xa_release_beyond(void *pointer)
+{
+    if (pointer == NULL)
+        return;
+    uintptr_t address = (uintptr_t)pointer;
+    unsigned size_class = xa_page_map_class(address);
+    if (size_class > XA_SMALL_CLASSES && put_quickly(address, size_class))
+        return;
+    release(pointer, size_class);
 }
 
 size_t

@@ -33,7 +33,7 @@ fail(int error)
 static XA_NOINLINE void *
 malloc_after_miss(size_t size)
 {
-    void *pointer = xa_fast_take_small(size);
+    void *pointer = xa_fast_take_larger(size);
     if (XA_LIKELY(pointer != NULL))
         return pointer;
     pointer = xa_allocate_beyond(size);

@@ -110,10 +110,11 @@ new_after_failure(size_t size, size_t alignment)
 static XA_NOINLINE void *
 new_after_miss(size_t size)
 {
-    void *ptr = xa_allocate_beyond(size);
+    void *ptr = xa_fast_take_larger(size);
     if (XA_LIKELY(ptr != NULL))
         return ptr;
-    return new_after_failure(size, UNALIGNED);
+    ptr = xa_allocate_beyond(size);
+    return XA_LIKELY(ptr != NULL) ? ptr : new_after_failure(size, UNALIGNED);
 }
 
 void *

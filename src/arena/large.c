@@ -57,16 +57,6 @@ xa_large_retire(uintptr_t address)
     xa_page_map_record(xa_page_map_granule_of(address))->kind = XA_EXTENT_RETIRED;
 }
 
-void *
-xa_large_reuse(uint32_t granule, size_t bytes)
-{
-    struct xa_extent *record = xa_page_map_record(granule);
-    record->kind = XA_EXTENT_LARGE;
-    record->as.large.bytes = bytes;
-    xa_page_map_set_class(granule, 1, XA_CLASS_LARGE);
-    return (void *)xa_page_map_address_of(granule);
-}
-
 void
 xa_large_return(uintptr_t address)
 {

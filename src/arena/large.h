@@ -18,14 +18,11 @@ XA_MUST_USE void *xa_large_take(
 /* The same for what has grown, and may go on: at a place where it can, as far as there is one. */
 XA_MUST_USE void *xa_large_take_growing(struct xa_arena *arena, size_t bytes, bool *is_zeroed);
 
-/* Free an object whose class the caller has taken from the page map, retired or not. */
-void xa_large_return(uintptr_t address);
-
-/* The same, but its granules stay out, for whoever keeps them. */
+/* An object whose class is out of the page map keeps its granules, for whoever keeps them. */
 void xa_large_retire(uintptr_t address);
 
-/* A retired object, by its first granule, is a live one of `bytes` again; not more than it had. */
-XA_MUST_USE void *xa_large_reuse(uint32_t granule, size_t bytes);
+/* Free an object whose class the caller has taken from the page map, retired or not. */
+void xa_large_return(uintptr_t address);
 
 /* Granules of an object of `bytes`. */
 static inline unsigned
@@ -45,6 +42,19 @@ xa_large_object_bytes(size_t bytes, size_t alignment)
     if (bytes <= XA_LARGE_MAX_BYTES && alignment <= XA_CHUNK_BYTES / 2)
         return (size_t)xa_large_granules(bytes) * XA_GRANULE_BYTES;
     return xa_bits_align_up(bytes, xa_os_facts.page_bytes);
+}
+
+/*
+ * A retired object, by its record and its first granule, is a live one of `bytes` again; not more
+ * than it had.
+ */
+static inline void *
+xa_large_reuse(struct xa_extent *record, uint32_t granule, size_t bytes)
+{
+    record->kind = XA_EXTENT_LARGE;
+    record->as.large.bytes = bytes;
+    xa_page_map_set_class(granule, 1, XA_CLASS_LARGE);
+    return (void *)xa_page_map_address_of(granule);
 }
 
 /* Granules of this object. */

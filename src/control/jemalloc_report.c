@@ -186,7 +186,8 @@ put_merged(struct xa_emitter *e, const struct xa_statistics *s, unsigned parts)
     size_t all = s->large_allocations + s->huge_allocations;
     struct objects large = {s->large, all, subtract(all, s->large_objects + s->huge_objects)};
     xa_emitter_open(e, "merged");
-    put_heap(e, s->threads, &s->heaps, value_of(&xa_huge_counters.live_bytes));
+    put_heap(e, s->threads, &s->heaps,
+        subtract(value_of(&xa_huge_counters.live_bytes), s->stocked_huge));
     put_objects(e, "small", &small);
     put_objects(e, "large", &large);
     xa_emitter_number(e, "base", s->metadata);

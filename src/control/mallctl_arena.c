@@ -19,6 +19,7 @@
 #include "os/os.h"
 #include "page/huge.h"
 #include "page/page_purge.h"
+#include "thread/huge_stock.h"
 
 /* What a program has said of an automatic arena, for it to read again. */
 struct note {
@@ -68,6 +69,15 @@ purge_heap(struct xa_arena *arena, enum purge what)
 }
 
 static void
+purge_huge(enum purge what)
+{
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+        if (what == PURGE_ALL)
+            (void)xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL);
+    (void)xa_huge_purge(what == PURGE_ALL ? XA_HUGE_ALL : XA_HUGE_DECAYED);
+}
+
+static void
 purge_automatic(unsigned index, enum purge what)
 {
     bool all = is_all(index);
@@ -80,7 +90,7 @@ purge_automatic(unsigned index, enum purge what)
     }
     /* Mappings of their own count as arena 0's. */
     if (all || index == 0)
-        (void)xa_huge_purge(what == PURGE_ALL ? XA_HUGE_ALL : XA_HUGE_DECAYED);
+        purge_huge(what);
 }
 
 static int

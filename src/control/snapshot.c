@@ -161,13 +161,15 @@ visit_thread(void *context, struct xa_thread_state *state, size_t cached_bytes)
 static void
 add_process(struct xa_snapshot_arena *arena, const struct xa_statistics *s)
 {
-    size_t huge = load(&xa_huge_counters.live_bytes);
+    /* What a thread keeps of them is unused. */
+    size_t counted = load(&xa_huge_counters.live_bytes), kept = s->stocked_huge;
+    size_t huge = counted > kept ? counted - kept : 0;
     arena->active += huge;
     arena->large += huge;
     arena->large_allocations += s->huge_allocations;
     arena->large_frees += s->huge_allocations - s->huge_objects;
-    arena->dirty += load(&xa_huge_counters.kept_dirty_bytes);
-    arena->mapped += huge + load(&xa_huge_counters.kept_bytes) + s->metadata;
+    arena->dirty += load(&xa_huge_counters.kept_dirty_bytes) + kept;
+    arena->mapped += huge + kept + load(&xa_huge_counters.kept_bytes) + s->metadata;
     arena->metadata = s->metadata;
     /* Explicit caches may hold objects of any automatic arena. */
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)

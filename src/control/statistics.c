@@ -14,7 +14,7 @@
 #include "extent/metadata.h"
 #include "os/smaps.h"
 #include "page/huge.h"
-#include "thread/large_stock.h"
+#include "thread/huge_stock.h"
 
 static size_t
 load(const _Atomic size_t *counter)
@@ -91,6 +91,9 @@ gather_threads(struct xa_statistics *s, const struct xa_statistics_visitor *visi
         size_t bytes;
         s->stocked_objects += xa_large_stock_objects(state, &bytes);
         s->stocked += bytes;
+        size_t huge = xa_huge_stock_bytes(state);
+        s->stocked_huge_objects += huge != 0;
+        s->stocked_huge += huge;
         if (visitor != NULL)
             visitor->thread(visitor->context, state, cached + bytes);
     }
@@ -229,7 +232,7 @@ finish_private(struct xa_statistics *s, const struct private_sums *sums)
 static void
 find_places(struct xa_statistics *s, const struct private_sums *private)
 {
-    size_t rest = s->mapped, kept = load(&xa_huge_counters.kept_bytes);
+    size_t rest = s->mapped, kept = load(&xa_huge_counters.kept_bytes) + s->stocked_huge;
     const size_t bytes[XA_PLACES] = {
         [XA_PLACE_ROUNDING] = s->places[XA_PLACE_ROUNDING].bytes,
         [XA_PLACE_LIVE] = subtract(s->allocated, s->places[XA_PLACE_ROUNDING].bytes),
@@ -363,16 +366,16 @@ xa_statistics_gather_each(struct xa_statistics *s, enum xa_statistics_depth dept
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         s->classes[c].cached += xa_explicit_cache_objects(c);
     sum_up_classes(s);
-    size_t huge = load(&xa_huge_counters.live_bytes);
-    size_t kept = load(&xa_huge_counters.kept_bytes);
-    size_t kept_dirty = load(&xa_huge_counters.kept_dirty_bytes);
-    /* What threads have stocked is not live, though the heaps count it. */
+    /* What threads have stocked is not live, though it is counted as if it were. */
+    size_t huge = subtract(load(&xa_huge_counters.live_bytes), s->stocked_huge);
+    size_t kept = load(&xa_huge_counters.kept_bytes) + s->stocked_huge;
+    size_t kept_dirty = load(&xa_huge_counters.kept_dirty_bytes) + s->stocked_huge;
     s->large = subtract(load(&s->heaps.large_bytes), s->stocked) + huge;
     s->large_objects = subtract(load(&s->heaps.large_objects), s->stocked_objects);
     /* Of the option "check"; they have no class. */
     s->small += xa_guard_live_bytes();
     s->live_objects += xa_guard_live_objects();
-    s->huge_objects = load(&xa_huge_counters.live_objects);
+    s->huge_objects = subtract(load(&xa_huge_counters.live_objects), s->stocked_huge_objects);
     s->large_allocations = load(&s->heaps.large_allocations);
     s->huge_allocations = load(&xa_huge_counters.allocations);
     s->live_objects += s->large_objects + s->huge_objects;

@@ -63,6 +63,7 @@ struct xa_statistics {
     size_t cached;        /* free objects in thread caches, depots and reserves */
     size_t thread_cached; /* those in thread caches */
     size_t stocked;       /* of these, large objects */
+    size_t stocked_huge;  /* huge objects that threads keep: not of these, but unused mappings */
     size_t free_slots;    /* in slabs, in no cache */
     size_t slab_purged;   /* of them, in pages that were given back */
     size_t tails;         /* ends of slabs that are no slot */
@@ -76,6 +77,7 @@ struct xa_statistics {
     size_t large_objects; /* live runs */
     size_t huge_objects;  /* live mappings */
     size_t stocked_objects;
+    size_t stocked_huge_objects;
     size_t large_allocations;
     size_t huge_allocations;
     size_t threads;

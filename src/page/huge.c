@@ -34,7 +34,6 @@
 enum {
     KEPT_MAX = 32,
     PLACE_TRIES = 1000,
-    FIT_FRACTION = 8, /* a kept mapping may be this part larger than asked */
     SLOTS_KEPT_FRACTION = 4,
     /* Without an option: this and a part of what is live, as in page heaps. */
     KEPT_MAX_AUTO_BYTES = 64 * 1024 * 1024,
@@ -109,7 +108,7 @@ take_kept(size_t bytes, size_t alignment)
     xa_lock_lock(&stock.lock);
     for (struct xa_huge **link = &stock.kept; *link != NULL; link = &(*link)->next_kept) {
         const struct xa_huge *huge = *link;
-        bool fits = huge->bytes >= bytes && huge->bytes - bytes <= bytes / FIT_FRACTION &&
+        bool fits = xa_huge_serves(huge->bytes, bytes) &&
             (xa_window_address(huge->region.slot) & (alignment - 1)) == 0;
         if (fits && (best == NULL || huge->bytes < (*best)->bytes))
             best = link;
@@ -243,9 +242,7 @@ xa_huge_take(size_t bytes, size_t alignment, bool *is_zeroed)
     if (huge == NULL)
         return NULL;
     *is_zeroed = huge->is_zeroed;
-    huge->asked_bytes = asked;
-    xa_page_map_set_class((size_t)huge->region.slot * XA_CHUNK_GRANULES, 1, XA_CLASS_HUGE);
-    return (void *)xa_window_address(huge->region.slot);
+    return xa_huge_reuse(huge, asked);
 }
 
 /* Give the mapping back for good; false if the host cannot unmap it now. */
@@ -287,6 +284,24 @@ kept_bound(void)
     return KEPT_MAX_AUTO_BYTES +
         atomic_load_explicit(&xa_huge_counters.live_bytes, memory_order_relaxed) /
         KEPT_MAX_AUTO_FRACTION;
+}
+
+bool
+xa_huge_may_keep(size_t bytes)
+{
+    /* A bound that may be passed by a little: ordered with nothing. */
+    size_t promised = atomic_load_explicit(&xa_huge_counters.promised_bytes, memory_order_relaxed);
+    size_t kept = atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed);
+    if (bytes + promised + kept > kept_bound())
+        return false;
+    atomic_fetch_add_explicit(&xa_huge_counters.promised_bytes, bytes, memory_order_relaxed);
+    return true;
+}
+
+void
+xa_huge_keep_no_more(size_t bytes)
+{
+    atomic_fetch_sub_explicit(&xa_huge_counters.promised_bytes, bytes, memory_order_relaxed);
 }
 
 /* Something was kept: true if the stock has to be looked through now. */

@@ -35,7 +35,7 @@
 #include "page/limit.h"
 #include "page/page_purge.h"
 #include "thread/cache_purge.h"
-#include "thread/large_stock.h"
+#include "thread/huge_stock.h"
 #include "thread/pressure.h"
 #include "thread/thread_cache.h"
 
@@ -282,10 +282,12 @@ cached_bytes(void)
     const struct xa_thread_state *first = xa_thread_state_all();
     size_t bytes = 0;
     if (has_threads())
-        return atomic_load_explicit(&xa_thread_cache_budget.used_bytes, memory_order_relaxed);
-    if (first != NULL)
-        (void)xa_large_stock_objects(first, &bytes);
-    return bytes;
+        return atomic_load_explicit(&xa_thread_cache_budget.used_bytes, memory_order_relaxed) +
+            atomic_load_explicit(&xa_huge_counters.promised_bytes, memory_order_relaxed);
+    if (first == NULL)
+        return 0;
+    (void)xa_large_stock_objects(first, &bytes);
+    return bytes + xa_huge_stock_bytes(first);
 }
 
 static void

@@ -50,12 +50,13 @@
  * hold; such a test has to keep the purger from owners that are not at rest.
  *
  * An idle thread is one whose tops and spares are what they were at the last look.
- * Large objects that a thread keeps (large_stock.c) are taken without all this.
+ * The large object that a thread freed last is a word of the same kind as the tops.  The others that
+ * it keeps (large_stock.c, huge_stock.c) are taken without all this.
  */
 #include "thread/cache_purge.h"
 
 #include "os/os.h"
-#include "thread/large_stock.h"
+#include "thread/huge_stock.h"
 #include "thread/thread_cache.h"
 #include "thread/thread_count.h"
 
@@ -63,7 +64,8 @@
 static size_t
 look(struct xa_thread_state *state)
 {
-    size_t sum = 0;
+    uint64_t large = atomic_load_explicit(&state->stock_hot, memory_order_relaxed);
+    size_t sum = large == XA_STOCK_HOT_ASIDE ? 0 : (size_t)(large * 3);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         uintptr_t top = (uintptr_t)xa_thread_state_top(state, c);
         uintptr_t spare = (uintptr_t)atomic_load_explicit(&state->spares[c], memory_order_relaxed);
@@ -123,6 +125,7 @@ put_tops_aside(struct xa_thread_state *state)
             /* The owner is using it: leave it alone this time. */
             atomic_store_explicit(&state->saved[c], NULL, memory_order_relaxed);
     }
+    xa_large_stock_put_aside(state);
     atomic_store_explicit(&state->revocation, XA_REVOCATION_PREPARED, memory_order_release);
     return true;
 }
@@ -183,6 +186,7 @@ take_all(struct xa_thread_state *state)
         xa_thread_count_settle(state);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         lists[c] = take_class(state, c);
+    uint64_t large = xa_large_stock_seize(state);
     struct xa_magazine *empties = state->empties;
     state->empties = NULL;
     state->empty_count = 0;
@@ -194,6 +198,7 @@ take_all(struct xa_thread_state *state)
 
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         bytes += drain(c, lists[c]);
+    bytes += xa_large_stock_give_seized(large);
     while (empties != NULL) {
         struct xa_magazine *magazine = empties;
         empties = magazine->next;
@@ -241,10 +246,11 @@ xa_cache_purge_run(enum xa_cache_purge which, bool *left)
             !atomic_load_explicit(&state->is_used, memory_order_acquire) ||
             !xa_thread_state_is_current(state))
             continue;
-        bytes += xa_large_stock_empty(
-            state, which == XA_CACHE_PURGE_ALL ? XA_LARGE_STOCK_ALL : XA_LARGE_STOCK_IDLE);
+        enum xa_large_stock_empty objects =
+            which == XA_CACHE_PURGE_ALL ? XA_LARGE_STOCK_ALL : XA_LARGE_STOCK_IDLE;
         size_t stocked;
-        *left |= xa_large_stock_objects(state, &stocked) != 0;
+        bytes += xa_large_stock_empty(state, objects) + xa_huge_stock_empty(state, objects);
+        *left |= xa_large_stock_objects(state, &stocked) != 0 || xa_huge_stock_bytes(state) != 0;
         size_t seen = look(state);
         size_t seen_before = atomic_load_explicit(&state->seen, memory_order_relaxed);
         bool is_idle = seen == seen_before || which == XA_CACHE_PURGE_ALL;

@@ -6,11 +6,18 @@
  * freed large objects, 4 MiB together: a word each, the first granule and the number of
  * them.  What fits well (at most a quarter too long) is handed out again as it is.
  *
- * A word leaves its place by compare-and-swap, whoever takes it: the owner to use the
- * object, or the purging thread to give it back, when it finds it unchanged since its last
- * look, whether the owner sleeps or not.  Only the owner fills an empty place, with a plain
- * store: nobody else changes one.  (A signal handler that frees in the middle of its
- * thread's store loses one of the two objects, and nothing else.)
+ * The one that was freed last, the hot one, is like a magazine's top: one word, which the owner's
+ * fast path loads once and stores once.  The purging thread has it as it has the tops, when the
+ * owner sleeps (cache_purge.c).  One that a thread keeps without ever sleeping, nor coming to a
+ * slow path, stays: at most 2 MiB for each thread that computes.
+ *
+ * The three others are in places that are shared.  A word leaves such a place by
+ * compare-and-swap, whoever takes it: the owner to use the object, or the purging thread to give
+ * it back, when it finds it unchanged since its last look, whether the owner sleeps or not.  Only
+ * the owner fills an empty place, with a plain store: nobody else changes one.
+ *
+ * What a fork may cut: a word is written to its new place after it has left the old one, so an
+ * object is lost at most, never in two places.
  *
  * Before the thread makes its process larger, what it keeps is given back to the page heap, and
  * serves there.
@@ -23,16 +30,14 @@
  */
 #include "thread/large_stock.h"
 
-#include "arena/large.h"
-#include "page/page_purge.h"
+#include "page/huge.h"
 #include "thread/thread_cache.h"
 
 enum {
     BYTES_MAX = 4 * 1024 * 1024, /* of a thread's stock */
     GRANULES_MAX = BYTES_MAX / XA_GRANULE_BYTES,
-    PUTS_PER_TICK = 4,
-    FIT_FRACTION = 4, /* an object may be this part longer than asked */
-    GRANULES_SHIFT = 32,
+    SKIPS = 3,
+    SKIPS_WITH_NOTHING = 127, /* where nothing waits to be given back */
 };
 
 size_t xa_large_stock_max_bytes;
@@ -46,7 +51,7 @@ first_of(uint64_t word)
 static unsigned
 granules_of(uint64_t word)
 {
-    return (unsigned)(word >> GRANULES_SHIFT);
+    return (unsigned)(word >> XA_LARGE_STOCK_SHIFT);
 }
 
 static uint64_t
@@ -68,14 +73,13 @@ void *
 xa_large_stock_take(struct xa_thread_state *state, size_t bytes)
 {
     unsigned wanted = xa_large_granules(bytes);
-    for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
+    void *object = xa_large_stock_take_hot(state, bytes);
+    for (unsigned i = 0; i < XA_LARGE_STOCK_SHARED && object == NULL; i++) {
         uint64_t word = load(&state->stock[i]);
-        unsigned more = granules_of(word) - wanted;
-        /* Wraps around where it is too short. */
-        if (more <= wanted / FIT_FRACTION && take(&state->stock[i], word))
-            return xa_large_reuse(first_of(word), bytes);
+        if (xa_large_stock_fits(word, wanted) && take(&state->stock[i], word))
+            object = xa_large_reuse(xa_page_map_record(first_of(word)), first_of(word), bytes);
     }
-    return NULL;
+    return object;
 }
 
 static bool
@@ -97,73 +101,95 @@ pay(struct xa_thread_state *state)
 static void
 refund(struct xa_thread_state *state)
 {
+    /* The owner asks for this one alone, and pays again. */
+    atomic_store_explicit(&state->stock_hot_max, 0, memory_order_relaxed);
     if (atomic_exchange_explicit(&state->stock_is_paid, false, memory_order_relaxed))
         atomic_fetch_sub_explicit(
             &xa_thread_cache_budget.used_bytes, BYTES_MAX, memory_order_relaxed);
 }
 
-/* Give back what is at a place; its bytes. */
 static size_t
-give_back(_Atomic uint64_t *place, uint64_t word)
+return_object(uint64_t word)
 {
-    if (word == 0 || !take(place, word))
-        return 0;
     xa_large_return(xa_page_map_address_of(first_of(word)));
     return (size_t)granules_of(word) * XA_GRANULE_BYTES;
 }
 
-/* An empty place, if there is one and so many granules more are not too much; else NULL. */
-static _Atomic uint64_t *
-find_room(struct xa_thread_state *state, unsigned granules)
+/* Give back what is at a shared place; its bytes. */
+static size_t
+give_back(_Atomic uint64_t *place, uint64_t word)
 {
-    unsigned sum = granules;
-    _Atomic uint64_t *place = NULL;
-    for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
+    return word != 0 && take(place, word) ? return_object(word) : 0;
+}
+
+/* Granules at shared places; and one that is empty, or NULL. */
+static unsigned
+look_at_shared(struct xa_thread_state *state, _Atomic uint64_t **empty)
+{
+    unsigned sum = 0;
+    *empty = NULL;
+    for (unsigned i = 0; i < XA_LARGE_STOCK_SHARED; i++) {
         uint64_t word = load(&state->stock[i]);
         sum += granules_of(word);
         if (word == 0)
-            place = &state->stock[i];
+            *empty = &state->stock[i];
     }
-    return sum <= GRANULES_MAX ? place : NULL;
+    return sum;
+}
+
+/*
+ * Make the hot place empty for an object of so many granules; what is there goes to a shared one.
+ * False if there is none, or all would be too much.
+ */
+static bool
+move_over(struct xa_thread_state *state, unsigned granules)
+{
+    _Atomic uint64_t *empty;
+    uint64_t hot = load(&state->stock_hot);
+    unsigned sum = look_at_shared(state, &empty) + granules_of(hot);
+    unsigned most = (unsigned)(xa_large_stock_max_bytes / XA_GRANULE_BYTES);
+    if ((hot != 0 && empty == NULL) || sum + granules > GRANULES_MAX)
+        return false;
+    if (hot != 0) {
+        xa_large_stock_set_hot(state, 0);
+        /* Release: whoever takes it finds its record. */
+        atomic_store_explicit(empty, hot, memory_order_release);
+    }
+    atomic_store_explicit(&state->stock_hot_max,
+        most < GRANULES_MAX - sum ? most : GRANULES_MAX - sum, memory_order_relaxed);
+    return true;
 }
 
 /* The same, and the oldest objects go for it: after a round at the latest all have. */
-static _Atomic uint64_t *
+static void
 make_room(struct xa_thread_state *state, unsigned granules)
 {
-    _Atomic uint64_t *place;
-    while ((place = find_room(state, granules)) == NULL) {
+    while (!move_over(state, granules)) {
         _Atomic uint64_t *oldest = &state->stock[state->stock_oldest];
-        state->stock_oldest = (uint8_t)((state->stock_oldest + 1) % XA_LARGE_STOCK_PLACES);
+        state->stock_oldest = (uint8_t)((state->stock_oldest + 1) % XA_LARGE_STOCK_SHARED);
         (void)give_back(oldest, load(oldest));
     }
-    return place;
 }
 
-static void
-fill(_Atomic uint64_t *place, uintptr_t address, unsigned granules)
+void
+xa_large_stock_tick(struct xa_thread_state *state)
 {
-    uint32_t first = (uint32_t)xa_page_map_granule_of(address);
-    xa_large_retire(address);
-    /* Release: whoever takes it finds its record. */
-    atomic_store_explicit(
-        place, first | (uint64_t)granules << GRANULES_SHIFT, memory_order_release);
+    if (atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
+        return;
+    struct xa_page_heap *heap = &state->arena->heap;
+    xa_page_purge_tick(heap);
+    if (atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed) != 0)
+        (void)xa_huge_purge(XA_HUGE_DECAYED);
+    bool is_waiting = xa_page_purge_waiting_bytes(heap) != 0 ||
+        atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed) != 0;
+    state->stock_skips = is_waiting ? SKIPS : SKIPS_WITH_NOTHING;
 }
 
-bool
-xa_large_stock_put_quickly(struct xa_thread_state *state, uintptr_t address)
+void
+xa_large_stock_cool(struct xa_thread_state *state)
 {
-    unsigned granules = xa_large_granules_of(address);
-    _Atomic uint64_t *place = find_room(state, granules);
-    if (place == NULL || !atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed) ||
-        (size_t)granules * XA_GRANULE_BYTES > xa_large_stock_max_bytes)
-        return false;
-    /* Without a purging thread time has to go by for the page heap: see below. */
-    if (!atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed) &&
-        ++state->stock_puts % PUTS_PER_TICK == 0)
-        return false;
-    fill(place, address, granules);
-    return true;
+    make_room(state, 0);
+    atomic_store_explicit(&state->stock_hot_max, 0, memory_order_relaxed);
 }
 
 bool
@@ -172,19 +198,71 @@ xa_large_stock_put(struct xa_thread_state *state, uintptr_t address)
     unsigned granules = xa_large_granules_of(address);
     if ((size_t)granules * XA_GRANULE_BYTES > xa_large_stock_max_bytes || !pay(state))
         return false;
-    fill(make_room(state, granules), address, granules);
-    /* A program may go on like this and come to no page heap: time goes by for it all the same. */
-    if (!atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
-        xa_page_purge_tick(&state->arena->heap);
+    make_room(state, granules);
+    size_t granule = xa_page_map_granule_of(address);
+    state->stock_hot_record = xa_page_map_record(granule);
+    state->stock_hot_record->kind = XA_EXTENT_RETIRED;
+    xa_large_stock_set_hot(state, granule | (uint64_t)granules << XA_LARGE_STOCK_SHIFT);
+    /* A thread that wants to know what it takes and frees does neither in passing. */
+    if (XA_UNLIKELY(state->count != NULL))
+        xa_large_stock_cool(state);
+    xa_large_stock_tick(state);
     return true;
+}
+
+void
+xa_large_stock_put_aside(struct xa_thread_state *state)
+{
+    /* Acquire: the owner's record of it. */
+    uint64_t word = atomic_load_explicit(&state->stock_hot, memory_order_acquire);
+    if (word == 0 || word == XA_STOCK_HOT_ASIDE)
+        return;
+    /* Written first, for a child that is forked between the two. */
+    atomic_store_explicit(&state->stock_hot_saved, word, memory_order_relaxed);
+    if (!atomic_compare_exchange_strong_explicit(&state->stock_hot, &word, XA_STOCK_HOT_ASIDE,
+            memory_order_acq_rel, memory_order_relaxed))
+        /* The owner is using it: leave it alone this time. */
+        atomic_store_explicit(&state->stock_hot_saved, 0, memory_order_relaxed);
+}
+
+/* Where an operation of the owner was under way, it has won, and what was saved is void. */
+static uint64_t
+put_aside(const struct xa_thread_state *state)
+{
+    return load(&state->stock_hot) == XA_STOCK_HOT_ASIDE ? load(&state->stock_hot_saved) : 0;
+}
+
+void
+xa_large_stock_restore(struct xa_thread_state *state)
+{
+    uint64_t word = put_aside(state);
+    if (load(&state->stock_hot) == XA_STOCK_HOT_ASIDE)
+        xa_large_stock_set_hot(state, word);
+    atomic_store_explicit(&state->stock_hot_saved, 0, memory_order_relaxed);
+}
+
+uint64_t
+xa_large_stock_seize(struct xa_thread_state *state)
+{
+    uint64_t word = put_aside(state);
+    atomic_store_explicit(&state->stock_hot_saved, 0, memory_order_relaxed);
+    if (load(&state->stock_hot) == XA_STOCK_HOT_ASIDE)
+        xa_large_stock_set_hot(state, 0);
+    return word;
+}
+
+size_t
+xa_large_stock_give_seized(uint64_t seized)
+{
+    return seized != 0 ? return_object(seized) : 0;
 }
 
 size_t
 xa_large_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty which)
 {
     size_t bytes = 0;
-    bool is_empty = true;
-    for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
+    bool is_empty = load(&state->stock_hot) == 0;
+    for (unsigned i = 0; i < XA_LARGE_STOCK_SHARED; i++) {
         uint64_t word = load(&state->stock[i]);
         if (which == XA_LARGE_STOCK_ALL || word == load(&state->stock_seen[i]))
             bytes += give_back(&state->stock[i], word);
@@ -197,20 +275,37 @@ xa_large_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty wh
     return bytes;
 }
 
+size_t
+xa_large_stock_empty_own(struct xa_thread_state *state, enum xa_large_stock_empty which)
+{
+    uint64_t hot = load(&state->stock_hot);
+    size_t bytes = 0;
+    if (which == XA_LARGE_STOCK_ALL || hot == state->stock_hot_seen) {
+        xa_large_stock_set_hot(state, 0);
+        bytes = xa_large_stock_give_seized(hot);
+    }
+    if (which == XA_LARGE_STOCK_IDLE)
+        state->stock_hot_seen = hot;
+    return bytes + xa_large_stock_empty(state, which);
+}
+
 void
 xa_large_stock_yield(struct xa_thread_state *state, size_t bytes)
 {
     if (XA_LIKELY(!atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed)) ||
         xa_page_heap_counter(&state->arena->heap.counters.dirty_bytes) >= bytes)
         return;
-    (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
+    (void)xa_large_stock_empty_own(state, XA_LARGE_STOCK_ALL);
 }
 
 size_t
 xa_large_stock_objects(const struct xa_thread_state *state, size_t *bytes)
 {
-    size_t objects = 0, granules = 0;
-    for (unsigned i = 0; i < XA_LARGE_STOCK_PLACES; i++) {
+    uint64_t hot = load(&state->stock_hot);
+    if (hot == XA_STOCK_HOT_ASIDE)
+        hot = load(&state->stock_hot_saved);
+    size_t objects = hot != 0, granules = granules_of(hot);
+    for (unsigned i = 0; i < XA_LARGE_STOCK_SHARED; i++) {
         uint64_t word = load(&state->stock[i]);
         objects += word != 0;
         granules += granules_of(word);

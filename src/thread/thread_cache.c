@@ -29,7 +29,7 @@
 #include "arena/misuse.h"
 #include "base/assert.h"
 #include "page/page_purge.h"
-#include "thread/large_stock.h"
+#include "thread/huge_stock.h"
 #include "thread/thread_count.h"
 
 enum {
@@ -383,7 +383,8 @@ tidy(struct xa_thread_state *state)
     adopt_orphan();
     if (atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
         return;
-    (void)xa_large_stock_empty(state, XA_LARGE_STOCK_IDLE);
+    (void)xa_large_stock_empty_own(state, XA_LARGE_STOCK_IDLE);
+    (void)xa_huge_stock_empty(state, XA_LARGE_STOCK_IDLE);
     xa_page_purge_tick(&state->arena->heap);
 }
 
@@ -564,7 +565,8 @@ xa_thread_cache_flush(struct xa_thread_state *state)
             state, c, atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acquire));
     }
     shrink_all(state);
-    (void)xa_large_stock_empty(state, XA_LARGE_STOCK_ALL);
+    (void)xa_large_stock_empty_own(state, XA_LARGE_STOCK_ALL);
+    (void)xa_huge_stock_empty(state, XA_LARGE_STOCK_ALL);
     while (state->empties != NULL)
         xa_magazine_discard(take_empty(state, 1));
     if (state->count != NULL)
@@ -585,5 +587,6 @@ xa_thread_cache_restore(struct xa_thread_state *state)
         order_stores();
         atomic_store_explicit(&state->saved[c], NULL, memory_order_relaxed);
     }
+    xa_large_stock_restore(state);
     atomic_store_explicit(&state->revocation, XA_REVOCATION_NONE, memory_order_release);
 }

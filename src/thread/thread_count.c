@@ -19,6 +19,7 @@
 #include "thread/thread_count.h"
 
 #include "extent/metadata.h"
+#include "thread/huge_stock.h"
 
 static uint64_t
 load(const _Atomic uint64_t *sum)
@@ -55,6 +56,8 @@ xa_thread_count_begin(struct xa_thread_state *state)
         if (count == NULL)
             return NULL;
         state->count = count;
+        xa_large_stock_cool(state);
+        (void)xa_huge_stock_empty(state, XA_LARGE_STOCK_ALL);
         xa_thread_count_note(state);
     }
     return state->count;

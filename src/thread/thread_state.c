@@ -17,7 +17,7 @@ void *const xa_thread_state_nothing __attribute__((aligned(XA_MAGAZINE_BYTES))) 
 /*
  * The two states of threads that have none.  Only the fast path looks into them; every
  * other function asks xa_thread_state_is_real() first.  All tops lead to `nothing`, and
- * class_of is all zeros (class 0 has a top as well): so the second state can stand in
+ * the rest is all zeros (class 0 has a top as well): so the second state can stand in
  * the same memory, a word further on.  It saves every process a page.
  */
 const struct xa_thread_state_dummies xa_thread_state_dummies = {
@@ -25,7 +25,9 @@ const struct xa_thread_state_dummies xa_thread_state_dummies = {
 };
 _Static_assert(offsetof(struct xa_thread_state, tops) == 0 &&
         offsetof(struct xa_thread_state_dummies, class_of) ==
-            offsetof(struct xa_thread_state, class_of),
+            offsetof(struct xa_thread_state, class_of) &&
+        offsetof(struct xa_thread_state_dummies, huge_paid_bytes) ==
+            offsetof(struct xa_thread_state, huge_paid_bytes),
     "a dummy is the beginning of a state");
 
 XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self =

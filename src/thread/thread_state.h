@@ -37,12 +37,19 @@ enum xa_revocation {
     XA_REVOCATION_TAKING,   /* the magazines are the purger's */
 };
 
-enum { XA_LARGE_STOCK_PLACES = 4 };
+enum { XA_LARGE_STOCK_SHARED = 3 };
+
+struct xa_extent;
+struct xa_huge;
 
 struct xa_thread_state {
     /* [t] Written by the owner, read by the report; one more than codes, see thread_state.c. */
     _Atomic(xa_slot *) tops[XA_CLASS_CODES + 1];
     uint8_t class_of[XA_TINY_STEPS]; /* [c] copy of xa_size_class_tiny, at hand */
+    _Atomic uint64_t stock_hot;      /* [t] the large object freed last; large_stock.c */
+    _Atomic uint64_t stock_hot_max;  /* [a] granules that it may have; 0: ask the slow path */
+    struct xa_huge *_Atomic huge;    /* [a] a freed huge object; huge_stock.c */
+    _Atomic size_t huge_paid_bytes;  /* [a] what it may have of all threads' share */
     _Atomic(struct xa_magazine *) actives[XA_CLASS_CODES]; /* [t] NULL: nothing cached */
     _Atomic(struct xa_magazine *) spares[XA_CLASS_CODES];  /* [a] taken by exchange */
     uint8_t steps[XA_CLASS_CODES]; /* [t] how far the cache has grown; on misses */
@@ -53,13 +60,17 @@ struct xa_thread_state {
     uint8_t exit_round;                            /* [t] destructor calls so far */
     _Atomic uint32_t revocation;                   /* [a] enum xa_revocation */
     _Atomic(xa_slot *) saved[XA_CLASS_CODES];      /* [a] tops that the purger has put aside */
-    _Atomic uint64_t stock[XA_LARGE_STOCK_PLACES]; /* [a] freed large objects; large_stock.c */
-    _Atomic uint64_t stock_seen[XA_LARGE_STOCK_PLACES]; /* [a] when somebody last looked */
+    _Atomic uint64_t stock[XA_LARGE_STOCK_SHARED]; /* [a] freed large objects; large_stock.c */
+    _Atomic uint64_t stock_seen[XA_LARGE_STOCK_SHARED]; /* [a] when somebody last looked */
+    struct xa_extent *stock_hot_record;                 /* [t] of what is at stock_hot */
+    uint64_t stock_hot_seen;                            /* [t] when the owner last looked */
+    _Atomic uint64_t stock_hot_saved;                   /* [a] what the purger has put aside */
     _Atomic bool stock_is_paid;                         /* [a] charged to the process's budget */
     uint8_t misses;                                     /* [t] counts, and begins again */
-    uint8_t stock_oldest;                               /* [t] the place to be emptied next */
-    uint8_t stock_puts;                                 /* [t] counts, and begins again */
-    _Atomic uint32_t thread_number;                     /* [a] as the host numbers threads */
+    uint8_t stock_oldest;                /* [t] the shared place to be emptied next */
+    uint8_t stock_skips;                 /* [t] objects to keep until the next tick */
+    struct xa_huge *_Atomic huge_seen;   /* [a] when somebody last looked */
+    _Atomic uint32_t thread_number;      /* [a] as the host numbers threads */
     _Atomic size_t seen;                 /* [p] of the caches, when the purger last looked */
     size_t budget_bytes;                 /* [t] what its caches have of the process's budget */
     _Atomic bool is_used;                /* [a] some thread's, living or cut off by a fork */
@@ -78,10 +89,18 @@ struct xa_thread_state {
 /* The calling thread's state, or one of the two below. */
 extern XA_HIDDEN XA_THREAD_LOCAL struct xa_thread_state *xa_thread_state_self;
 
+/* In a state's `stock_hot`: the purger has put it aside.  No object, and no empty place. */
+#define XA_STOCK_HOT_ASIDE UINT64_C(1)
+
 /* As much of a state as the fast path looks at, for two that overlap; see thread_state.c. */
 struct xa_thread_state_dummies {
     _Atomic(xa_slot *) tops[XA_CLASS_CODES + 1];
-    uint8_t class_of[XA_TINY_STEPS + sizeof(void *)];
+    uint8_t class_of[XA_TINY_STEPS];
+    _Atomic uint64_t stock_hot;
+    _Atomic uint64_t stock_hot_max;
+    struct xa_huge *_Atomic huge;
+    _Atomic size_t huge_paid_bytes;
+    void *end; /* the second of the two begins a pointer further on */
 };
 extern XA_HIDDEN const struct xa_thread_state_dummies xa_thread_state_dummies;
 

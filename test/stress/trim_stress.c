@@ -138,8 +138,9 @@ main(void)
     size_t count = sample_count;
     qsort(samples_us, count, sizeof *samples_us, compare);
     double p99 = count > 0 ? (double)samples_us[count * 99 / 100] : 0;
-    printf("trim of %zu MiB, %d times: %d calls, %.1f ms in all, the longest %.1f ms; meanwhile %zu "
-           "pairs of malloc and free, p50 %.2f us, p99 %.2f us\n",
+    printf(
+        "trim of %zu MiB, %d times: %d calls, %.1f ms in all, the longest %.1f ms; meanwhile %zu "
+        "pairs of malloc and free, p50 %.2f us, p99 %.2f us\n",
         mebibytes, rounds, trims.calls, trims.whole_ms, trims.worst_ms, count,
         count > 0 ? (double)samples_us[count / 2] : 0, p99);
     if (trims.useful == 0) {

@@ -122,7 +122,7 @@ what_is_too_short_or_much_too_long_is_left_there(void **state)
     char *object = xa_fast_malloc(512 * KIB);
     /* There is other memory, so that the stock need not yield. */
     xa_fast_free(xa_fast_malloc(2 * MIB));
-    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_ALL), 2 * MIB);
+    assert_int_equal(xa_large_stock_empty_own(own, XA_LARGE_STOCK_ALL), 2 * MIB);
     xa_fast_free(object);
     assert_ptr_not_equal(xa_fast_malloc(513 * KIB), object);
     assert_ptr_not_equal(xa_fast_malloc(380 * KIB), object);
@@ -145,7 +145,7 @@ it_is_bounded_by_number_and_bytes(void **state)
             assert_non_null(objects[i] = xa_fast_malloc(sizes[s]));
         for (int i = 0; i < 20; i++) {
             xa_fast_free(objects[i]);
-            assert_true(stocked_objects() <= XA_LARGE_STOCK_PLACES);
+            assert_true(stocked_objects() <= 1 + XA_LARGE_STOCK_SHARED);
             assert_true(stocked_bytes() <= STOCK_BYTES);
             /* There is always one of the size that was freed last. */
             size_t before = heap_objects();
@@ -202,18 +202,77 @@ a_purger_takes_what_was_there_the_last_time(void **state)
     (void)state;
     struct xa_thread_state *own = begin("dirty_decay_ms:-1");
     void *first = xa_fast_malloc(MIB), *second = xa_fast_malloc(MIB);
+    void *third = xa_fast_malloc(2 * MIB);
     xa_fast_free(first);
-    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_IDLE), 0);
     xa_fast_free(second);
-    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_IDLE), MIB);
+    assert_int_equal(xa_large_stock_empty_own(own, XA_LARGE_STOCK_IDLE), 0);
+    assert_ptr_equal(xa_fast_malloc(MIB), second);
+    /* Another one in its place. */
+    xa_fast_free(third);
+    assert_int_equal(xa_large_stock_empty_own(own, XA_LARGE_STOCK_IDLE), MIB);
+    assert_int_equal(xa_large_stock_empty_own(own, XA_LARGE_STOCK_IDLE), 2 * MIB);
+    xa_fast_free(second);
     assert_int_equal(stocked_objects(), 1);
     assert_ptr_equal(xa_fast_malloc(MIB), second);
     xa_fast_free(second);
     assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), STOCK_BYTES);
-    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_ALL), MIB);
+    assert_int_equal(xa_large_stock_empty_own(own, XA_LARGE_STOCK_ALL), MIB);
     /* What is empty costs nothing. */
     assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
     assert_int_equal(heap_objects(), 0);
+}
+
+/* The purger comes beside a running owner; the object that was freed last is the owner's. */
+static void
+another_thread_leaves_what_was_freed_last(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
+    void *first = xa_fast_malloc(MIB), *second = xa_fast_malloc(MIB);
+    xa_fast_free(first);
+    xa_fast_free(second);
+    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_ALL), MIB);
+    assert_int_equal(stocked_objects(), 1);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), STOCK_BYTES);
+    assert_ptr_equal(xa_fast_malloc(MIB), second);
+    /* Found empty in this moment, it is paid for anew. */
+    assert_int_equal(xa_large_stock_empty(own, XA_LARGE_STOCK_ALL), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
+    xa_fast_free(second);
+    assert_int_equal(stocked_objects(), 1);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), STOCK_BYTES);
+    /* Off the state and back to the heap, as is done with the magazines of a sleeping thread. */
+    xa_large_stock_put_aside(own);
+    assert_int_equal(stocked_objects(), 1);
+    assert_int_equal(xa_large_stock_give_seized(xa_large_stock_seize(own)), MIB);
+    xa_large_stock_put_aside(own);
+    assert_int_equal(xa_large_stock_give_seized(xa_large_stock_seize(own)), 0);
+    assert_int_equal(heap_objects(), 0);
+}
+
+/* The owner was at it when the object was put aside: it has won, and has one object, not two. */
+static void
+who_was_using_it_has_it(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
+    void *object = xa_fast_malloc(MIB);
+    xa_fast_free(object);
+    xa_large_stock_put_aside(own);
+    /* The store at the end of an operation that had begun before. */
+    xa_large_stock_set_hot(own, 0);
+    assert_int_equal(xa_large_stock_seize(own), 0);
+    assert_int_equal(stocked_objects(), 0);
+    /* Put aside and back, it is the owner's as before; so is an empty place. */
+    void *other = xa_fast_malloc(2 * MIB);
+    xa_fast_free(other);
+    xa_large_stock_put_aside(own);
+    assert_null(xa_large_stock_take_hot(own, 2 * MIB));
+    xa_large_stock_restore(own);
+    assert_ptr_equal(xa_large_stock_take_hot(own, 2 * MIB), other);
+    xa_large_stock_put_aside(own);
+    xa_large_stock_restore(own);
+    assert_int_equal(stocked_objects(), 0);
 }
 
 static void
@@ -229,7 +288,7 @@ a_flush_gives_it_back(void **state)
 }
 
 static void
-when_memory_runs_out_all_stocks_are_emptied(void **state)
+when_memory_runs_out_what_others_keep_is_taken(void **state)
 {
     (void)state;
     struct xa_thread_state *first = begin("dirty_decay_ms:-1,memory_limit_hard:6M");
@@ -240,8 +299,10 @@ when_memory_runs_out_all_stocks_are_emptied(void **state)
     struct xa_thread_state *volatile none = XA_THREAD_STATE_NONE;
     xa_thread_state_self = none;
     assert_non_null(xa_fast_malloc(4 * MIB));
+    /* But for what the owner may be about to take. */
     size_t bytes;
-    assert_int_equal(xa_large_stock_objects(first, &bytes), 0);
+    assert_int_equal(xa_large_stock_objects(first, &bytes), 1);
+    assert_int_equal(bytes, MIB);
 }
 
 /* Owners allocate and free while one thread empties all stocks without pause. */
@@ -299,7 +360,7 @@ no_object_is_had_twice(void **state)
     assert_int_equal(faults, 0);
     assert_true(emptied > 0);
     for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
-        (void)xa_large_stock_empty(at, XA_LARGE_STOCK_ALL);
+        (void)xa_large_stock_empty_own(at, XA_LARGE_STOCK_ALL);
     size_t objects = 0;
     for (unsigned i = 0; i < XA_ARENAS_MAX; i++)
         if (xa_arena_at(i) != NULL)
@@ -320,8 +381,10 @@ main(void)
         XA_OS_FAKE_FRESH(without_a_budget_there_is_none),
         XA_OS_FAKE_FRESH(the_largest_cached_size_holds_for_it),
         XA_OS_FAKE_FRESH(a_purger_takes_what_was_there_the_last_time),
+        XA_OS_FAKE_FRESH(another_thread_leaves_what_was_freed_last),
+        XA_OS_FAKE_FRESH(who_was_using_it_has_it),
         XA_OS_FAKE_FRESH(a_flush_gives_it_back),
-        XA_OS_FAKE_FRESH(when_memory_runs_out_all_stocks_are_emptied),
+        XA_OS_FAKE_FRESH(when_memory_runs_out_what_others_keep_is_taken),
         XA_OS_FAKE_FRESH(no_object_is_had_twice),
     };
     seed = xa_seed_choose(NULL);

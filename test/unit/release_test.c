@@ -343,6 +343,7 @@ a_huge_object_freed_twice_is_found_while_its_mapping_is_kept(void **state)
     expect_fatal(free_it, object, ALREADY_FREE);
     expect_fatal(free_it, object + 5 * MIB, ALREADY_FREE);
     /* Without its mapping nobody knows that it was ours. */
+    xa_thread_cache_flush(xa_start_thread());
     (void)xa_huge_purge(XA_HUGE_ALL);
     xa_fast_free(object);
     xa_os_fake_assert_errors(line_of("free", object, GONE));

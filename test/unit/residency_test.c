@@ -89,7 +89,7 @@ freed_objects_are_stock_dirty_kept_or_clean(void **state)
     assert_int_equal(r.bytes[XA_RESIDENCY_STOCK], 4 * MIB);
     assert_int_equal(r.bytes[XA_RESIDENCY_KEPT], 8 * MIB);
     assert_int_equal(r.bytes[XA_RESIDENCY_DIRTY], 0);
-    assert_true(xa_large_stock_empty(xa_thread_state_self, XA_LARGE_STOCK_ALL) == 4 * MIB);
+    assert_true(xa_large_stock_empty_own(xa_thread_state_self, XA_LARGE_STOCK_ALL) == 4 * MIB);
     measure();
     assert_int_equal(r.bytes[XA_RESIDENCY_STOCK], 0);
     assert_int_equal(r.bytes[XA_RESIDENCY_DIRTY], 4 * MIB);
@@ -143,7 +143,7 @@ free_runs_are_counted_by_their_length(void **state)
     struct xa_residency before = r;
     for (unsigned i = 0; i < 3; i++)
         xa_fast_free(objects[i]);
-    (void)xa_large_stock_empty(xa_thread_state_self, XA_LARGE_STOCK_ALL);
+    (void)xa_large_stock_empty_own(xa_thread_state_self, XA_LARGE_STOCK_ALL);
     measure();
     /* Up to 8 granules, and up to 16. */
     assert_int_equal(r.runs[3].count, before.runs[3].count + 2);

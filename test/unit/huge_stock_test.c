@@ -1,0 +1,281 @@
+/*
+ * huge_stock_test.c - the huge object that a thread keeps: who gets it, how much, how long.
+ */
+#include "thread/huge_stock.h"
+
+#include "support/os_fake.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "alloc/fast_path.h"
+#include "alloc/start.h"
+#include "os/os.h"
+#include "page/huge.h"
+#include "support/seed.h"
+#include "support/threads.h"
+#include "thread/thread_cache.h"
+
+enum {
+    MIB = 1024 * 1024,
+    THREADS = 4,
+    HELD = 3,
+    ROUNDS = 2000,
+    ROUNDS_MAX = 10000000,
+    SECONDS = 120,
+};
+
+static uint64_t seed;
+
+static struct xa_thread_state *
+begin(const char *settings)
+{
+    xa_os_fake_set_environment("XALLOC_CONF", settings);
+    struct xa_thread_state *state = xa_start_thread();
+    assert_non_null(state);
+    return state;
+}
+
+static size_t
+stocked_bytes(void)
+{
+    return xa_huge_stock_bytes(xa_thread_state_self);
+}
+
+static size_t
+load(const _Atomic size_t *counter)
+{
+    return atomic_load(counter);
+}
+
+static void
+what_was_freed_last_is_had_again(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1");
+    for (size_t bytes = 3 * MIB; bytes <= 50 * MIB; bytes += bytes / 3) {
+        char *object = xa_fast_malloc(bytes);
+        memset(object, 1, bytes);
+        xa_fast_free(object);
+        assert_int_equal(xa_page_map_class((uintptr_t)object), XA_CLASS_NONE);
+        assert_true(stocked_bytes() >= bytes);
+        size_t allocations = load(&xa_huge_counters.allocations);
+        assert_ptr_equal(xa_fast_malloc(bytes), object);
+        assert_int_equal(xa_release_usable_bytes(object, "test"), xa_bits_align_up(bytes, 4096));
+        assert_int_equal(load(&xa_huge_counters.allocations), allocations);
+        assert_int_equal(stocked_bytes(), 0);
+        /* It may hold anything, so calloc clears it. */
+        xa_fast_free(object);
+        assert_ptr_equal(xa_allocate_zeroed(bytes), object);
+        for (size_t i = 0; i < bytes; i += 1000)
+            assert_int_equal(object[i], 0);
+        xa_fast_free(object);
+        /* All of it together would be more than may be kept. */
+        (void)xa_huge_purge(XA_HUGE_ALL);
+    }
+}
+
+static void
+what_is_too_short_or_much_too_long_is_left_there(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1");
+    char *object = xa_fast_malloc(16 * MIB);
+    xa_fast_free(object);
+    assert_ptr_not_equal(xa_fast_malloc(16 * MIB + 1), object);
+    assert_ptr_not_equal(xa_fast_malloc(14 * MIB), object);
+    assert_int_equal(stocked_bytes(), 16 * MIB);
+    assert_ptr_equal(xa_fast_malloc(15 * MIB), object);
+    assert_int_equal(xa_release_usable_bytes(object, "test"), 15 * MIB);
+}
+
+static void
+the_one_before_goes_to_all_threads_stock(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1");
+    void *first = xa_fast_malloc(4 * MIB), *second = xa_fast_malloc(6 * MIB);
+    xa_fast_free(first);
+    xa_fast_free(second);
+    assert_int_equal(stocked_bytes(), 6 * MIB);
+    assert_int_equal(load(&xa_huge_counters.kept_bytes), 4 * MIB);
+    assert_int_equal(load(&xa_huge_counters.promised_bytes), 6 * MIB);
+    assert_ptr_equal(xa_fast_malloc(4 * MIB), first);
+    assert_ptr_equal(xa_fast_malloc(6 * MIB), second);
+}
+
+static void
+check_keeps_nothing(const char *settings, size_t bytes)
+{
+    (void)begin(settings);
+    xa_fast_free(xa_fast_malloc(bytes));
+    assert_int_equal(stocked_bytes(), 0);
+    assert_int_equal(load(&xa_huge_counters.promised_bytes), 0);
+    assert_int_equal(load(&xa_huge_counters.live_objects), 0);
+}
+
+static void
+without_thread_caches_there_is_none(void **state)
+{
+    (void)state;
+    check_keeps_nothing("tcache:false", 3 * MIB);
+}
+
+static void
+where_nothing_decays_slowly_there_is_none(void **state)
+{
+    (void)state;
+    check_keeps_nothing("dirty_decay_ms:0", 3 * MIB);
+}
+
+static void
+what_is_beyond_the_bound_is_not_kept(void **state)
+{
+    (void)state;
+    check_keeps_nothing("dirty_max:5M", 6 * MIB);
+    xa_fast_free(xa_fast_malloc(5 * MIB));
+    assert_int_equal(stocked_bytes(), 5 * MIB);
+}
+
+static void
+free_it(void *pointer)
+{
+    xa_fast_free(pointer);
+}
+
+static void
+a_freed_one_is_found_to_be_free(void **state)
+{
+    char line[200];
+    (void)state;
+    (void)begin("dirty_decay_ms:-1");
+    void *object = xa_fast_malloc(3 * MIB);
+    xa_fast_free(object);
+    assert_int_equal(stocked_bytes(), 3 * MIB);
+    (void)snprintf(line, sizeof line, "xalloc: free(%p): already free*", object);
+    xa_os_fake_assert_fatal(free_it, object, line);
+}
+
+static void
+a_purger_takes_what_was_there_the_last_time(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
+    void *object = xa_fast_malloc(3 * MIB);
+    xa_fast_free(object);
+    assert_int_equal(xa_huge_stock_empty(own, XA_LARGE_STOCK_IDLE), 0);
+    assert_ptr_equal(xa_fast_malloc(3 * MIB), object);
+    /* Out at this look: what was paid for it is given up. */
+    assert_int_equal(xa_huge_stock_empty(own, XA_LARGE_STOCK_IDLE), 0);
+    assert_int_equal(load(&xa_huge_counters.promised_bytes), 0);
+    xa_fast_free(object);
+    assert_int_equal(load(&xa_huge_counters.promised_bytes), 3 * MIB);
+    assert_int_equal(xa_huge_stock_empty(own, XA_LARGE_STOCK_IDLE), 0);
+    assert_int_equal(xa_huge_stock_empty(own, XA_LARGE_STOCK_IDLE), 3 * MIB);
+    assert_int_equal(load(&xa_huge_counters.promised_bytes), 0);
+    assert_int_equal(load(&xa_huge_counters.kept_bytes), 3 * MIB);
+}
+
+static void
+a_flush_gives_it_back(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:-1");
+    xa_fast_free(xa_fast_malloc(3 * MIB));
+    xa_thread_cache_flush(own);
+    assert_int_equal(stocked_bytes(), 0);
+    assert_int_equal(load(&xa_huge_counters.promised_bytes), 0);
+    assert_int_equal(load(&xa_huge_counters.kept_bytes), 3 * MIB);
+}
+
+static void
+when_memory_runs_out_it_is_taken(void **state)
+{
+    (void)state;
+    struct xa_thread_state *first = begin("dirty_decay_ms:-1,memory_limit_hard:9M");
+    xa_fast_free(xa_fast_malloc(4 * MIB));
+    struct xa_thread_state *volatile none = XA_THREAD_STATE_NONE;
+    xa_thread_state_self = none;
+    assert_non_null(xa_fast_malloc(7 * MIB));
+    assert_int_equal(xa_huge_stock_bytes(first), 0);
+}
+
+/* Owners allocate and free while one thread empties all stocks without pause. */
+static _Atomic unsigned running, faults;
+static _Atomic size_t emptied;
+
+static void
+own(unsigned index)
+{
+    struct xa_seed_random numbers = xa_seed_start(seed, index);
+    size_t *held[HELD] = {NULL};
+    /* Until the other thread has met some, however late it starts. */
+    for (int round = 0; round < ROUNDS || (emptied == 0 && round < ROUNDS_MAX); round++) {
+        size_t **place = &held[xa_seed_below(&numbers, HELD)];
+        if (*place == NULL) {
+            *place = xa_fast_malloc(3 * MIB + xa_seed_below(&numbers, MIB / 2));
+            if (*place == NULL)
+                atomic_fetch_add(&faults, 1);
+            else
+                **place = (size_t)*place ^ index;
+            continue;
+        }
+        if (**place != ((size_t)*place ^ index))
+            atomic_fetch_add(&faults, 1);
+        xa_fast_free(*place);
+        *place = NULL;
+    }
+    for (int i = 0; i < HELD; i++)
+        xa_fast_free(held[i]);
+}
+
+static void
+own_or_empty(unsigned index, void *argument)
+{
+    (void)argument;
+    if (index > 0) {
+        own(index);
+        atomic_fetch_sub(&running, 1);
+        return;
+    }
+    while (atomic_load(&running) > 0) {
+        for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+            atomic_fetch_add(&emptied, xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL));
+        xa_os_yield();
+    }
+}
+
+static void
+no_object_is_had_twice(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1,dirty_max:1G");
+    running = THREADS - 1;
+    assert_true(xa_threads_run(THREADS, own_or_empty, NULL, SECONDS));
+    assert_int_equal(faults, 0);
+    assert_true(emptied > 0);
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+        (void)xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL);
+    assert_int_equal(load(&xa_huge_counters.live_objects), 0);
+    assert_int_equal(load(&xa_huge_counters.promised_bytes), 0);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        XA_OS_FAKE_FRESH(what_was_freed_last_is_had_again),
+        XA_OS_FAKE_FRESH(what_is_too_short_or_much_too_long_is_left_there),
+        XA_OS_FAKE_FRESH(the_one_before_goes_to_all_threads_stock),
+        XA_OS_FAKE_FRESH(without_thread_caches_there_is_none),
+        XA_OS_FAKE_FRESH(where_nothing_decays_slowly_there_is_none),
+        XA_OS_FAKE_FRESH(what_is_beyond_the_bound_is_not_kept),
+        XA_OS_FAKE_FRESH(a_freed_one_is_found_to_be_free),
+        XA_OS_FAKE_FRESH(a_purger_takes_what_was_there_the_last_time),
+        XA_OS_FAKE_FRESH(a_flush_gives_it_back),
+        XA_OS_FAKE_FRESH(when_memory_runs_out_it_is_taken),
+        XA_OS_FAKE_FRESH(no_object_is_had_twice),
+    };
+    seed = xa_seed_choose(NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -168,7 +168,9 @@ apply_options(void)
         for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
             if (xa_size_class_table[c].object_bytes <= xa_options.thread_cache_max_bytes)
                 xa_start_cached_class_max = c;
-    bool has_stock = xa_start_cached_class_max == XA_SMALL_CLASSES;
+    /* Large objects that are fenced are looked at when they are freed, whatever their size. */
+    bool has_fences = xa_check_is_on() && xa_options.check != XA_CHECK_SAMPLE;
+    bool has_stock = xa_start_cached_class_max == XA_SMALL_CLASSES && !has_fences;
     xa_large_stock_max_bytes = has_stock ? xa_options.thread_cache_max_bytes : 0;
     /* Else it waits for a second thread, unless the environment came later than that. */
     if (xa_options.narenas != 0 || atomic_load_explicit(&start.has_threads, memory_order_relaxed))

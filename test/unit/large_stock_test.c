@@ -181,6 +181,18 @@ where_objects_are_filled_there_is_none(void **state)
 }
 
 static void
+where_large_objects_are_fenced_there_is_none(void **state)
+{
+    (void)state;
+    /* Small objects have their caches; large ones are looked at when they are freed. */
+    (void)begin("check:light,check_min:1M");
+    char *object = xa_fast_malloc(MIB);
+    xa_fast_free(object);
+    assert_int_equal(stocked_objects(), 0);
+    assert_ptr_not_equal(xa_fast_malloc(MIB), object);
+}
+
+static void
 without_a_budget_there_is_none(void **state)
 {
     (void)state;
@@ -378,6 +390,7 @@ main(void)
         XA_OS_FAKE_FRESH(it_is_bounded_by_number_and_bytes),
         XA_OS_FAKE_FRESH(without_thread_caches_there_is_none),
         XA_OS_FAKE_FRESH(where_objects_are_filled_there_is_none),
+        XA_OS_FAKE_FRESH(where_large_objects_are_fenced_there_is_none),
         XA_OS_FAKE_FRESH(without_a_budget_there_is_none),
         XA_OS_FAKE_FRESH(the_largest_cached_size_holds_for_it),
         XA_OS_FAKE_FRESH(a_purger_takes_what_was_there_the_last_time),

@@ -13,16 +13,11 @@
 #include "os/os.h"
 #include "page/huge.h"
 #include "support/seed.h"
-#include "support/threads.h"
+#include "support/stocks.h"
 #include "thread/thread_cache.h"
 
 enum {
     MIB = 1024 * 1024,
-    THREADS = 4,
-    HELD = 3,
-    ROUNDS = 2000,
-    ROUNDS_MAX = 10000000,
-    SECONDS = 120,
 };
 
 static uint64_t seed;
@@ -200,60 +195,12 @@ when_memory_runs_out_it_is_taken(void **state)
     assert_int_equal(xa_huge_stock_bytes(first), 0);
 }
 
-/* Owners allocate and free while one thread empties all stocks without pause. */
-static _Atomic unsigned running, faults;
-static _Atomic size_t emptied;
-
-static void
-own(unsigned index)
-{
-    struct xa_seed_random numbers = xa_seed_start(seed, index);
-    size_t *held[HELD] = {NULL};
-    /* Until the other thread has met some, however late it starts. */
-    for (int round = 0; round < ROUNDS || (emptied == 0 && round < ROUNDS_MAX); round++) {
-        size_t **place = &held[xa_seed_below(&numbers, HELD)];
-        if (*place == NULL) {
-            *place = xa_fast_malloc(3 * MIB + xa_seed_below(&numbers, MIB / 2));
-            if (*place == NULL)
-                atomic_fetch_add(&faults, 1);
-            else
-                **place = (size_t)*place ^ index;
-            continue;
-        }
-        if (**place != ((size_t)*place ^ index))
-            atomic_fetch_add(&faults, 1);
-        xa_fast_free(*place);
-        *place = NULL;
-    }
-    for (int i = 0; i < HELD; i++)
-        xa_fast_free(held[i]);
-}
-
-static void
-own_or_empty(unsigned index, void *argument)
-{
-    (void)argument;
-    if (index > 0) {
-        own(index);
-        atomic_fetch_sub(&running, 1);
-        return;
-    }
-    while (atomic_load(&running) > 0) {
-        for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
-            atomic_fetch_add(&emptied, xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL));
-        xa_os_yield();
-    }
-}
-
 static void
 no_object_is_had_twice(void **state)
 {
     (void)state;
     (void)begin("dirty_decay_ms:-1,dirty_max:1G");
-    running = THREADS - 1;
-    assert_true(xa_threads_run(THREADS, own_or_empty, NULL, SECONDS));
-    assert_int_equal(faults, 0);
-    assert_true(emptied > 0);
+    xa_stocks_run(&(struct xa_stocks){seed, 3 * MIB, MIB / 2, xa_huge_stock_empty});
     for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
         (void)xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL);
     assert_int_equal(load(&xa_huge_counters.live_objects), 0);

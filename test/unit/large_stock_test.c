@@ -13,18 +13,13 @@
 #include "os/os.h"
 #include "page/page_heap.h"
 #include "support/seed.h"
-#include "support/threads.h"
+#include "support/stocks.h"
 #include "thread/thread_cache.h"
 
 enum {
     KIB = 1024,
     MIB = 1024 * 1024,
     STOCK_BYTES = 4 * MIB,
-    THREADS = 4,
-    HELD = 6,
-    ROUNDS = 3000,
-    ROUNDS_MAX = 10000000,
-    SECONDS = 120,
 };
 
 static uint64_t seed;
@@ -317,60 +312,12 @@ when_memory_runs_out_what_others_keep_is_taken(void **state)
     assert_int_equal(bytes, MIB);
 }
 
-/* Owners allocate and free while one thread empties all stocks without pause. */
-static _Atomic unsigned running, faults;
-static _Atomic size_t emptied;
-
-static void
-own(unsigned index)
-{
-    struct xa_seed_random numbers = xa_seed_start(seed, index);
-    size_t *held[HELD] = {NULL};
-    /* Until the other thread has met some, however late it starts. */
-    for (int round = 0; round < ROUNDS || (emptied == 0 && round < ROUNDS_MAX); round++) {
-        size_t **place = &held[xa_seed_below(&numbers, HELD)];
-        if (*place == NULL) {
-            *place = xa_fast_malloc(65 * KIB + xa_seed_below(&numbers, 1500 * KIB));
-            if (*place == NULL)
-                atomic_fetch_add(&faults, 1);
-            else
-                **place = (size_t)*place ^ index;
-            continue;
-        }
-        if (**place != ((size_t)*place ^ index))
-            atomic_fetch_add(&faults, 1);
-        xa_fast_free(*place);
-        *place = NULL;
-    }
-    for (int i = 0; i < HELD; i++)
-        xa_fast_free(held[i]);
-}
-
-static void
-own_or_empty(unsigned index, void *argument)
-{
-    (void)argument;
-    if (index > 0) {
-        own(index);
-        atomic_fetch_sub(&running, 1);
-        return;
-    }
-    while (atomic_load(&running) > 0) {
-        for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
-            atomic_fetch_add(&emptied, xa_large_stock_empty(at, XA_LARGE_STOCK_ALL));
-        xa_os_yield();
-    }
-}
-
 static void
 no_object_is_had_twice(void **state)
 {
     (void)state;
     (void)begin("dirty_decay_ms:-1,tcache_total_max:1G");
-    running = THREADS - 1;
-    assert_true(xa_threads_run(THREADS, own_or_empty, NULL, SECONDS));
-    assert_int_equal(faults, 0);
-    assert_true(emptied > 0);
+    xa_stocks_run(&(struct xa_stocks){seed, 65 * KIB, 1500 * KIB, xa_large_stock_empty});
     for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
         (void)xa_large_stock_empty_own(at, XA_LARGE_STOCK_ALL);
     size_t objects = 0;

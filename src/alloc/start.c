@@ -33,7 +33,7 @@
 #include "page/page_purge.h"
 #include "thread/background.h"
 #include "thread/cache_purge.h"
-#include "thread/large_stock.h"
+#include "thread/huge_stock.h"
 #include "thread/pressure.h"
 #include "thread/thread_cache.h"
 
@@ -290,6 +290,23 @@ print_options(void)
     }
 }
 
+/* What was cached before the options were known may be more than they allow. */
+static XA_COLD void
+flush_late(void)
+{
+    struct xa_thread_state *state;
+    if (!xa_thread_state_is_real(xa_thread_state_self) || !xa_start_enter(&state))
+        return;
+    if (state != NULL)
+        xa_thread_cache_flush(state);
+    xa_start_leave(state);
+    /* Other threads ask again before they keep something large. */
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next) {
+        atomic_store_explicit(&at->stock_hot_max, 0, memory_order_relaxed);
+        (void)xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL);
+    }
+}
+
 void
 xa_start_read_environment(void)
 {
@@ -300,9 +317,8 @@ xa_start_read_environment(void)
     if (is_late)
         apply_options();
     xa_lock_unlock(&start.lock);
-    /* What was cached so far may be more than the options allow. */
-    if (is_late && xa_thread_state_is_real(xa_thread_state_self))
-        xa_thread_cache_flush(xa_thread_state_self);
+    if (is_late)
+        flush_late();
     if (xa_options.confirm_conf)
         print_options();
 }

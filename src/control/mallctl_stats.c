@@ -24,6 +24,7 @@
 #include "page/huge.h"
 #include "page/page_purge.h"
 #include "thread/background.h"
+#include "thread/huge_stock.h"
 
 #define NANOSECONDS_A_MS UINT64_C(1000000)
 
@@ -156,8 +157,11 @@ active_now(void)
         if (arena != NULL)
             sum += xa_page_heap_counter(&arena->heap.counters.active_bytes);
     }
-    size_t purged = atomic_load_explicit(&xa_slab_purged_bytes, memory_order_relaxed);
-    return sum > purged ? sum - purged : 0;
+    /* Figures of different moments: never below 0. */
+    size_t unused = atomic_load_explicit(&xa_slab_purged_bytes, memory_order_relaxed);
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+        unused += xa_huge_stock_bytes(at);
+    return sum > unused ? sum - unused : 0;
 }
 
 static int

@@ -275,8 +275,9 @@ let_go(struct xa_huge *huge)
     return 0;
 }
 
+/* What may be kept, here and by threads. */
 static size_t
-kept_bound(void)
+whole_bound(void)
 {
     size_t wanted = atomic_load_explicit(&xa_page_purge_dirty_max_bytes, memory_order_relaxed);
     if (wanted != 0)
@@ -286,13 +287,21 @@ kept_bound(void)
         KEPT_MAX_AUTO_FRACTION;
 }
 
+/* What is left of it for the stock. */
+static size_t
+kept_bound(void)
+{
+    size_t whole = whole_bound();
+    size_t promised = atomic_load_explicit(&xa_huge_counters.promised_bytes, memory_order_relaxed);
+    return promised < whole ? whole - promised : 0;
+}
+
 bool
 xa_huge_may_keep(size_t bytes)
 {
     /* A bound that may be passed by a little: ordered with nothing. */
-    size_t promised = atomic_load_explicit(&xa_huge_counters.promised_bytes, memory_order_relaxed);
-    size_t kept = atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed);
-    if (bytes + promised + kept > kept_bound())
+    if (bytes + atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed) >
+        kept_bound())
         return false;
     atomic_fetch_add_explicit(&xa_huge_counters.promised_bytes, bytes, memory_order_relaxed);
     return true;

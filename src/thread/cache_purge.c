@@ -64,8 +64,7 @@
 static size_t
 look(struct xa_thread_state *state)
 {
-    uint64_t large = atomic_load_explicit(&state->stock_hot, memory_order_relaxed);
-    size_t sum = large == XA_STOCK_HOT_ASIDE ? 0 : (size_t)(large * 3);
+    size_t sum = (size_t)(xa_large_stock_hot(state) * 3);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         uintptr_t top = (uintptr_t)xa_thread_state_top(state, c);
         uintptr_t spare = (uintptr_t)atomic_load_explicit(&state->spares[c], memory_order_relaxed);
@@ -251,6 +250,9 @@ xa_cache_purge_run(enum xa_cache_purge which, bool *left)
         size_t stocked;
         bytes += xa_large_stock_empty(state, objects) + xa_huge_stock_empty(state, objects);
         *left |= xa_large_stock_objects(state, &stocked) != 0 || xa_huge_stock_bytes(state) != 0;
+        /* What its owner has taken just now, and will keep again without telling anybody. */
+        *left |= atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed) ||
+            atomic_load_explicit(&state->huge_paid_bytes, memory_order_relaxed) != 0;
         size_t seen = look(state);
         size_t seen_before = atomic_load_explicit(&state->seen, memory_order_relaxed);
         bool is_idle = seen == seen_before || which == XA_CACHE_PURGE_ALL;

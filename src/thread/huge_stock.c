@@ -16,7 +16,10 @@
  */
 #include "thread/huge_stock.h"
 
+#include "os/os.h"
 #include "page/page_purge.h"
+
+enum { LOOKS_A_DECAY = 3 };
 
 static void
 refund(struct xa_thread_state *state)
@@ -73,6 +76,25 @@ xa_huge_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty whi
         atomic_load_explicit(&state->huge, memory_order_relaxed) == NULL)
         refund(state);
     return bytes;
+}
+
+void
+xa_huge_stock_tick(void)
+{
+    static _Atomic uint64_t looked_ms;
+    int64_t decay_ms = xa_page_purge_decay_ms();
+    if (atomic_load_explicit(&xa_huge_counters.promised_bytes, memory_order_relaxed) == 0 ||
+        decay_ms < 0)
+        return;
+    uint64_t now_ms = xa_os_now_ms();
+    uint64_t last_ms = atomic_load_explicit(&looked_ms, memory_order_relaxed);
+    /* Relaxed: of several threads that come at the same time one looks. */
+    if (now_ms - last_ms < (uint64_t)decay_ms / LOOKS_A_DECAY ||
+        !atomic_compare_exchange_strong_explicit(
+            &looked_ms, &last_ms, now_ms, memory_order_relaxed, memory_order_relaxed))
+        return;
+    for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next)
+        (void)xa_huge_stock_empty(at, XA_LARGE_STOCK_IDLE);
 }
 
 size_t

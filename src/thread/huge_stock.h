@@ -17,6 +17,9 @@ XA_MUST_USE bool xa_huge_stock_put(struct xa_thread_state *state, struct xa_huge
 /* As xa_large_stock_empty(): to the stock of all threads, by any thread. */
 size_t xa_huge_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty which);
 
+/* Without a purging thread: what no thread has used for a while goes to the stock of all. */
+void xa_huge_stock_tick(void);
+
 /* Bytes of the kept object, or 0; near enough if its owner is running. */
 size_t xa_huge_stock_bytes(const struct xa_thread_state *state);
 

@@ -8,8 +8,11 @@
  *
  * The one that was freed last, the hot one, is like a magazine's top: one word, which the owner's
  * fast path loads once and stores once.  The purging thread has it as it has the tops, when the
- * owner sleeps (cache_purge.c).  One that a thread keeps without ever sleeping, nor coming to a
- * slow path, stays: at most 2 MiB for each thread that computes.
+ * owner sleeps (cache_purge.c).  So it stays with a thread that never sleeps nor comes to a slow path,
+ * or of which nobody can tell whether it rests (it blocks a signal that the process handles, or
+ * there is no /proc), as its magazines do: at most 2 MiB, and within the budget.  A signal handler
+ * that frees a large object in the middle of its thread's free is as forbidden here as for small
+ * ones: the two may get into one place.
  *
  * The three others are in places that are shared.  A word leaves such a place by
  * compare-and-swap, whoever takes it: the owner to use the object, or the purging thread to give
@@ -30,7 +33,7 @@
  */
 #include "thread/large_stock.h"
 
-#include "page/huge.h"
+#include "thread/huge_stock.h"
 #include "thread/thread_cache.h"
 
 enum {
@@ -178,6 +181,7 @@ xa_large_stock_tick(struct xa_thread_state *state)
         return;
     struct xa_page_heap *heap = &state->arena->heap;
     xa_page_purge_tick(heap);
+    xa_huge_stock_tick();
     if (atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed) != 0)
         (void)xa_huge_purge(XA_HUGE_DECAYED);
     bool is_waiting = xa_page_purge_waiting_bytes(heap) != 0 ||
@@ -206,6 +210,9 @@ xa_large_stock_put(struct xa_thread_state *state, uintptr_t address)
     /* A thread that wants to know what it takes and frees does neither in passing. */
     if (XA_UNLIKELY(state->count != NULL))
         xa_large_stock_cool(state);
+    /* A purger may have found the stock empty meanwhile: then the next one is to be paid for. */
+    if (!atomic_load_explicit(&state->stock_is_paid, memory_order_relaxed))
+        atomic_store_explicit(&state->stock_hot_max, 0, memory_order_relaxed);
     xa_large_stock_tick(state);
     return true;
 }
@@ -301,9 +308,7 @@ xa_large_stock_yield(struct xa_thread_state *state, size_t bytes)
 size_t
 xa_large_stock_objects(const struct xa_thread_state *state, size_t *bytes)
 {
-    uint64_t hot = load(&state->stock_hot);
-    if (hot == XA_STOCK_HOT_ASIDE)
-        hot = load(&state->stock_hot_saved);
+    uint64_t hot = xa_large_stock_hot(state);
     size_t objects = hot != 0, granules = granules_of(hot);
     for (unsigned i = 0; i < XA_LARGE_STOCK_SHARED; i++) {
         uint64_t word = load(&state->stock[i]);

@@ -59,6 +59,19 @@ size_t xa_large_stock_give_seized(uint64_t seized);
  */
 void xa_large_stock_yield(struct xa_thread_state *state, size_t bytes);
 
+/*
+ * The word of the object that was freed last, wherever it is at the moment; 0 if there is none.
+ * Near enough if its owner is running.
+ */
+static inline uint64_t
+xa_large_stock_hot(const struct xa_thread_state *state)
+{
+    uint64_t word = atomic_load_explicit(&state->stock_hot, memory_order_relaxed);
+    if (word != XA_STOCK_HOT_ASIDE)
+        return word;
+    return atomic_load_explicit(&state->stock_hot_saved, memory_order_relaxed);
+}
+
 /* Objects in the stock, and their bytes; near enough if its owner is running. */
 size_t xa_large_stock_objects(const struct xa_thread_state *state, size_t *bytes);
 

@@ -384,7 +384,7 @@ tidy(struct xa_thread_state *state)
     if (atomic_load_explicit(&xa_page_purge_has_thread, memory_order_relaxed))
         return;
     (void)xa_large_stock_empty_own(state, XA_LARGE_STOCK_IDLE);
-    (void)xa_huge_stock_empty(state, XA_LARGE_STOCK_IDLE);
+    xa_huge_stock_tick();
     xa_page_purge_tick(&state->arena->heap);
 }
 

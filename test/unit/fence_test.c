@@ -56,6 +56,7 @@ static void
 every_changed_byte_behind_the_object_is_found(void **state)
 {
     struct xa_fence_place at = place();
+    unsigned missed = 0;
     (void)state;
     for (size_t size = 0; size <= BYTES - XA_FENCE_BYTES; size += 9) {
         for (size_t i = size; i < BYTES; i++) {
@@ -66,10 +67,15 @@ every_changed_byte_behind_the_object_is_found(void **state)
                 if (i < BYTES - XA_FENCE_BYTES)
                     assert_int_equal(xa_fence_find_overflow(&at, size), i - size);
                 else
-                    assert_int_equal(look(&view), XA_FENCE_BROKEN);
+                    missed += look(&view) != XA_FENCE_BROKEN;
             }
         }
     }
+    /*
+     * The check of a fence is 16 bits long, so one change in 65,536 passes, at other addresses
+     * another one.  These are 1,700 changes; a bit that was left out would pass with every size.
+     */
+    assert_true(missed <= 3);
 }
 
 static void

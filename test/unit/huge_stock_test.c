@@ -171,6 +171,38 @@ a_purger_takes_what_was_there_the_last_time(void **state)
     assert_int_equal(load(&xa_huge_counters.kept_bytes), 3 * MIB);
 }
 
+/* Where there is no purging thread, any thread's slow path looks; the owner may sleep for ever. */
+static void
+without_a_purger_time_goes_by_for_all_threads(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin("dirty_decay_ms:300,background_thread:false");
+    xa_fast_free(xa_fast_malloc(3 * MIB));
+    for (uint64_t now = 1000; now <= 3000; now += 1000) {
+        assert_int_equal(xa_huge_stock_bytes(own), now < 3000 ? 3 * MIB : 0);
+        xa_os_fake_set_clock(xa_os_now_ms() + 1000);
+        xa_huge_stock_tick();
+        /* Not again so soon. */
+        xa_huge_stock_tick();
+    }
+    assert_int_equal(load(&xa_huge_counters.kept_bytes), 3 * MIB);
+}
+
+static void
+one_bound_holds_for_all_that_is_kept(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1,dirty_max:10M");
+    void *objects[4];
+    for (unsigned i = 0; i < 4; i++)
+        assert_non_null(objects[i] = xa_fast_malloc((3 + i) * (size_t)MIB));
+    for (unsigned i = 0; i < 4; i++) {
+        xa_fast_free(objects[i]);
+        assert_true(load(&xa_huge_counters.kept_bytes) + stocked_bytes() <= 10 * MIB);
+    }
+    assert_true(load(&xa_huge_counters.kept_bytes) + stocked_bytes() >= 6 * MIB);
+}
+
 static void
 a_flush_gives_it_back(void **state)
 {
@@ -219,6 +251,8 @@ main(void)
         XA_OS_FAKE_FRESH(what_is_beyond_the_bound_is_not_kept),
         XA_OS_FAKE_FRESH(a_freed_one_is_found_to_be_free),
         XA_OS_FAKE_FRESH(a_purger_takes_what_was_there_the_last_time),
+        XA_OS_FAKE_FRESH(without_a_purger_time_goes_by_for_all_threads),
+        XA_OS_FAKE_FRESH(one_bound_holds_for_all_that_is_kept),
         XA_OS_FAKE_FRESH(a_flush_gives_it_back),
         XA_OS_FAKE_FRESH(when_memory_runs_out_it_is_taken),
         XA_OS_FAKE_FRESH(no_object_is_had_twice),

@@ -273,8 +273,11 @@ who_was_using_it_has_it(void **state)
     /* Put aside and back, it is the owner's as before; so is an empty place. */
     void *other = xa_fast_malloc(2 * MIB);
     xa_fast_free(other);
+    uint64_t word = xa_large_stock_hot(own);
     xa_large_stock_put_aside(own);
     assert_null(xa_large_stock_take_hot(own, 2 * MIB));
+    /* Not out of the purger's sight. */
+    assert_true(xa_large_stock_hot(own) == word);
     xa_large_stock_restore(own);
     assert_ptr_equal(xa_large_stock_take_hot(own, 2 * MIB), other);
     xa_large_stock_put_aside(own);

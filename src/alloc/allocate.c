@@ -161,14 +161,17 @@ try(struct xa_thread_state *state, const struct request *request, bool *is_zeroe
 static bool
 reclaim(struct xa_thread_state *state)
 {
-    if (state != NULL)
-        xa_thread_cache_flush(state);
+    size_t bytes = 0;
     /* Other threads' caches are theirs, but most of their large objects anybody may take. */
     for (struct xa_thread_state *at = xa_thread_state_all(); at != NULL; at = at->next) {
-        (void)xa_large_stock_empty(at, XA_LARGE_STOCK_ALL);
-        (void)xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL);
+        bytes += xa_large_stock_empty(at, XA_LARGE_STOCK_ALL);
+        /* Into the stock of all threads, or, where that has no room, to the host at once. */
+        bytes += xa_huge_stock_empty(at, XA_LARGE_STOCK_ALL);
     }
-    size_t bytes = xa_check_is_on() ? xa_check_empty_quarantine() : 0;
+    if (state != NULL)
+        xa_thread_cache_flush(state);
+    if (xa_check_is_on())
+        bytes += xa_check_empty_quarantine();
     bytes += xa_arena_trim(0);
     return bytes + xa_huge_purge(XA_HUGE_ALL) != 0;
 }

@@ -65,16 +65,18 @@ xa_huge_stock_empty(struct xa_thread_state *state, enum xa_large_stock_empty whi
 {
     struct xa_huge *huge = atomic_load_explicit(&state->huge, memory_order_relaxed);
     struct xa_huge *seen = atomic_load_explicit(&state->huge_seen, memory_order_relaxed);
-    size_t bytes = 0;
     if (which == XA_LARGE_STOCK_IDLE)
         atomic_store_explicit(&state->huge_seen, huge, memory_order_relaxed);
-    if ((which == XA_LARGE_STOCK_ALL || huge == seen) && xa_huge_stock_take_off(state, huge)) {
-        bytes = huge->bytes;
-        xa_huge_return(huge);
-    }
+    bool is_taken =
+        (which == XA_LARGE_STOCK_ALL || huge == seen) && xa_huge_stock_take_off(state, huge);
+    /* First: the stock of all threads has room for it by what is paid back. */
     if (atomic_load_explicit(&state->huge_paid_bytes, memory_order_relaxed) != 0 &&
         atomic_load_explicit(&state->huge, memory_order_relaxed) == NULL)
         refund(state);
+    if (!is_taken)
+        return 0;
+    size_t bytes = huge->bytes;
+    xa_huge_return(huge);
     return bytes;
 }
 

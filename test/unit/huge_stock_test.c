@@ -227,6 +227,19 @@ when_memory_runs_out_it_is_taken(void **state)
     assert_int_equal(xa_huge_stock_bytes(first), 0);
 }
 
+/* What the thread keeps is too long to serve, and in the way: there is no room for both. */
+static void
+when_memory_runs_out_the_own_one_is_taken(void **state)
+{
+    (void)state;
+    (void)begin("dirty_decay_ms:-1,memory_limit_hard:60M,dirty_max:50M");
+    void *object = xa_fast_malloc(48 * MIB);
+    xa_fast_free(object);
+    assert_int_equal(stocked_bytes(), 48 * MIB);
+    assert_non_null(xa_fast_malloc(16 * MIB));
+    assert_int_equal(stocked_bytes(), 0);
+}
+
 static void
 no_object_is_had_twice(void **state)
 {
@@ -255,6 +268,7 @@ main(void)
         XA_OS_FAKE_FRESH(one_bound_holds_for_all_that_is_kept),
         XA_OS_FAKE_FRESH(a_flush_gives_it_back),
         XA_OS_FAKE_FRESH(when_memory_runs_out_it_is_taken),
+        XA_OS_FAKE_FRESH(when_memory_runs_out_the_own_one_is_taken),
         XA_OS_FAKE_FRESH(no_object_is_had_twice),
     };
     seed = xa_seed_choose(NULL);

@@ -287,21 +287,29 @@ whole_bound(void)
         KEPT_MAX_AUTO_FRACTION;
 }
 
-/* What is left of it for the stock. */
+/*
+ * What is left of it for the stock.  Without an option at least the half of what is always allowed:
+ * a few threads that were first shall not leave nothing to all others.
+ */
 static size_t
 kept_bound(void)
 {
     size_t whole = whole_bound();
     size_t promised = atomic_load_explicit(&xa_huge_counters.promised_bytes, memory_order_relaxed);
-    return promised < whole ? whole - promised : 0;
+    size_t left = promised < whole ? whole - promised : 0;
+    bool is_wanted =
+        atomic_load_explicit(&xa_page_purge_dirty_max_bytes, memory_order_relaxed) != 0;
+    size_t least = is_wanted ? 0 : KEPT_MAX_AUTO_BYTES / 2;
+    return left > least ? left : least;
 }
 
 bool
 xa_huge_may_keep(size_t bytes)
 {
     /* A bound that may be passed by a little: ordered with nothing. */
-    if (bytes + atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed) >
-        kept_bound())
+    size_t promised = atomic_load_explicit(&xa_huge_counters.promised_bytes, memory_order_relaxed);
+    size_t kept = atomic_load_explicit(&xa_huge_counters.kept_bytes, memory_order_relaxed);
+    if (bytes + promised + kept > whole_bound())
         return false;
     atomic_fetch_add_explicit(&xa_huge_counters.promised_bytes, bytes, memory_order_relaxed);
     return true;

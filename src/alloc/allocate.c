@@ -292,12 +292,16 @@ static void *
 take_spare(unsigned size_class)
 {
     struct xa_thread_state *self = xa_thread_state_self;
-    /* Whoever wants to be told has the long way taken. */
-    if (xa_check_is_on() || atomic_load_explicit(&xa_allocate_note, memory_order_relaxed) != NULL ||
+    bool is_sampled = xa_check_is_on();
+    /* Whoever wants to be told has the long way taken; so has the one that will be guarded. */
+    if ((is_sampled && !xa_check_may_pass()) ||
+        atomic_load_explicit(&xa_allocate_note, memory_order_relaxed) != NULL ||
         !xa_start_enter_quickly(self))
         return NULL;
     void *object = xa_thread_cache_take_spare(self, size_class);
     xa_start_leave_quickly(self);
+    if (is_sampled && object != NULL)
+        xa_check_note_passed();
     return object;
 }
 

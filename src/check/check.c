@@ -123,6 +123,22 @@ is_due(void)
     return left <= 1;
 }
 
+bool
+xa_check_may_pass(void)
+{
+    return xa_options.check == XA_CHECK_SAMPLE &&
+        atomic_load_explicit(&check.countdown, memory_order_relaxed) > 1;
+}
+
+void
+xa_check_note_passed(void)
+{
+    /* As in is_due(); and never to 0, which would be a new beginning. */
+    uint32_t left = atomic_load_explicit(&check.countdown, memory_order_relaxed);
+    if (left > 1)
+        atomic_store_explicit(&check.countdown, left - 1, memory_order_relaxed);
+}
+
 static void *
 take_guarded(size_t size, size_t alignment)
 {

@@ -23,6 +23,13 @@ xa_check_is_on(void)
     return XA_UNLIKELY(xa_options.check != XA_CHECK_OFF);
 }
 
+/*
+ * With the level "sample": true if the next allocation is not the one to be guarded, so that a
+ * shorter way may serve it; and that one was served so, which counts as well.
+ */
+bool xa_check_may_pass(void);
+void xa_check_note_passed(void);
+
 /* What follows from the options.  True if thread caches have to be off. */
 bool xa_check_start(void);
 

@@ -222,8 +222,8 @@ free_whole(void *pointer, unsigned size_class)
 
 /*
  * A large or huge object becomes the one that the thread freed last.  Its place has no room where
- * more than this is to be looked at, or done (checks, junk, counting).  Two threads that free one object
- * at the same moment are not told apart here: one would have to wait for the other.
+ * more than this is to be looked at, or done (checks, junk, counting).  Two threads that free one
+ * object at the same moment are not told apart here: one would have to wait for the other.
  */
 XA_INLINE bool
 put_quickly(uintptr_t address, unsigned size_class)

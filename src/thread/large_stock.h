@@ -82,7 +82,7 @@ enum {
     XA_LARGE_STOCK_FIT_FRACTION = 4, /* an object may be this part longer than asked */
 };
 
-/* True if an object serves; false for an empty place as well: it wraps around, as what is too short. */
+/* True if an object serves; what is too short wraps around. */
 static inline bool
 xa_large_stock_fits(uint64_t word, unsigned granules)
 {
@@ -107,7 +107,8 @@ static inline void *
 xa_large_stock_take_hot(struct xa_thread_state *state, size_t bytes)
 {
     uint64_t word = atomic_load_explicit(&state->stock_hot, memory_order_relaxed);
-    if (!xa_large_stock_fits(word, xa_large_granules(bytes)))
+    /* Empty first: another thread may be at start-up, which says what a page is. */
+    if (word == 0 || !xa_large_stock_fits(word, xa_large_granules(bytes)))
         return NULL;
     struct xa_extent *record = state->stock_hot_record;
     xa_large_stock_set_hot(state, 0);

@@ -191,8 +191,9 @@ at_thread_exit(void *argument)
      * Not for all, since a thread may come here late, by its first call in one of them.
      */
     if (++state->exit_round < EXIT_ROUNDS) {
-        xa_thread_exit_arm(state);
-        return;
+        /* Refused for want of memory only: then it was its last round. */
+        if (xa_thread_exit_arm(state))
+            return;
     }
     if (state->bound_arena != 0)
         xa_private_arena_unbind(state->bound_arena);
@@ -210,11 +211,22 @@ in_child(void)
     /* The process's only thread forked: nobody else can have held a lock. */
     const struct xa_thread_state *self = xa_thread_state_self;
     bool was_alone = !atomic_load_explicit(&start.has_threads, memory_order_relaxed);
-    if (was_alone && !had_purger && xa_thread_state_is_real(self) && self->is_first) {
+    if (was_alone && !had_purger && xa_thread_state_is_real(self) && self->is_unarmed) {
         xa_thread_state_renumber(xa_thread_state_self);
         return;
     }
     xa_fork_in_child();
+}
+
+/*
+ * Ask for notice of a thread's end; at its next slow path again if another thread is still making
+ * the key.  First as if it were done: what libc does for it may allocate.
+ */
+static void
+arm(struct xa_thread_state *state)
+{
+    state->is_unarmed = false;
+    state->is_unarmed = !xa_thread_exit_arm(state);
 }
 
 /*
@@ -225,10 +237,10 @@ in_child(void)
 static void
 begin_thread(struct xa_thread_state *state, bool is_first)
 {
-    state->is_first = is_first;
+    state->is_unarmed = is_first;
     if (is_first)
         return;
-    xa_thread_exit_arm(state);
+    arm(state);
     xa_fork_watch_register();
 }
 
@@ -241,14 +253,6 @@ expect_threads(void)
         return;
     /* For one thread an arena is enough, and nobody need ask for the processors. */
     xa_arena_set_limit(xa_start_arena_count());
-}
-
-/* The first thread is no longer alone. */
-static XA_COLD void
-join_threads(struct xa_thread_state *state)
-{
-    state->is_first = false;
-    xa_thread_exit_arm(state);
 }
 
 void
@@ -330,9 +334,9 @@ xa_start_thread(void)
     xa_fork_watch_check();
     if (XA_LIKELY(xa_thread_state_is_real(state))) {
         xa_fork_watch_expect();
-        if (state->is_first &&
+        if (state->is_unarmed &&
             XA_UNLIKELY(atomic_load_explicit(&start.has_threads, memory_order_relaxed)))
-            join_threads(state);
+            arm(state);
         return state;
     }
     xa_start_process();

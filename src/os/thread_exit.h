@@ -17,7 +17,10 @@
 /* Say what to call.  False if the process has used up its keys: then nothing will be called. */
 bool xa_thread_exit_init(void (*at_exit)(void *));
 
-/* Have it called with `argument`, not NULL, when the calling thread ends. */
-void xa_thread_exit_arm(void *argument);
+/*
+ * Have it called with `argument`, not NULL, when the calling thread ends.  False if that cannot be
+ * had yet, since another thread is in xa_thread_exit_init() or libc has no memory: ask again.
+ */
+bool xa_thread_exit_arm(void *argument);
 
 #endif

@@ -310,7 +310,7 @@ fill_magazine(struct xa_thread_state *state, unsigned size_class, struct xa_maga
         put_empty(state, magazine);
         return NULL;
     }
-    if (!state->is_first)
+    if (!state->is_unarmed)
         put_loners_last(magazine->slots, count, xa_size_class_table[size_class].object_bytes);
     /* Where memory ran short: objects stand at a magazine's end. */
     for (unsigned i = count; count < capacity && i > 0; i--)

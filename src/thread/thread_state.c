@@ -69,7 +69,7 @@ xa_thread_state_take(void)
     if (state != NULL) {
         state->fork_generation = states.fork_generation;
         state->exit_round = 0;
-        state->is_first = false;
+        state->is_unarmed = false;
         state->class_end = 0;
         if (state->count != NULL)
             xa_thread_count_reset(state);

@@ -74,7 +74,7 @@ struct xa_thread_state {
     _Atomic size_t seen;                 /* [p] of the caches, when the purger last looked */
     size_t budget_bytes;                 /* [t] what its caches have of the process's budget */
     _Atomic bool is_used;                /* [a] some thread's, living or cut off by a fork */
-    bool is_first;                       /* [t] the process's first, and alone so far */
+    bool is_unarmed;                     /* [t] has not asked for notice of its end: see start.c */
     _Atomic bool is_inside;              /* [t] in a slow path; the purger keeps away then */
     _Atomic uint32_t fork_generation;    /* [a] process generation that it belongs to */
     struct xa_arena *_Atomic arena;      /* [t] read by anybody */

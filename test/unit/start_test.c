@@ -11,11 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alloc/allocate.h"
+#include "alloc/extended.h"
 #include "alloc/fast_path.h"
 #include "arena/arena.h"
 #include "config/options.h"
 #include "extent/metadata.h"
 #include "page/page_purge.h"
+#include "support/child.h"
 #include "support/threads.h"
 
 enum { SECONDS = 60 };
@@ -402,6 +405,47 @@ destructors_may_allocate_to_the_very_end(void **state)
     assert_int_equal(taken, 0);
 }
 
+/* First calls of all kinds, which meet the start that one of them makes. */
+static void
+make_a_first_call(unsigned index, void *argument)
+{
+    (void)argument;
+    void *object = NULL;
+    switch (index) {
+    case 0: object = xa_fast_malloc(100); break;
+    case 1: object = xa_fast_malloc(3000); break;
+    case 2: object = xa_fast_malloc(100000); break;
+    case 3: object = xa_fast_malloc(XA_LARGE_MAX_BYTES + 1); break;
+    case 4: object = xa_allocate_zeroed(50); break;
+    case 5: object = xa_allocate_aligned(4096, 200000); break;
+    case 6: object = xa_allocate_growing(70000); break;
+    case 7: xa_fast_free(NULL); return;
+    default: object = xa_extended_allocate(90000, 0); break;
+    }
+    if (object == NULL)
+        atomic_fetch_add(&faults, 1);
+    xa_fast_free(object);
+}
+
+static int
+begin_with_nine_threads(void *argument)
+{
+    (void)argument;
+    return xa_threads_run(9, make_a_first_call, NULL, SECONDS) && faults == 0 ? 0 : 1;
+}
+
+static void
+nine_threads_may_make_the_first_call(void **state)
+{
+    (void)state;
+    static struct xa_child_result result;
+    for (int i = 0; i < 20; i++) {
+        xa_child_call(&result, SECONDS, begin_with_nine_threads, NULL);
+        if (result.timed_out || result.signal != 0 || result.exit_code != 0)
+            fail_msg("exit code %d, signal %d: %s", result.exit_code, result.signal, result.errors);
+    }
+}
+
 static void
 a_thread_that_has_ended_works_without_a_cache(void **state)
 {
@@ -439,6 +483,7 @@ main(void)
         XA_OS_FAKE_FRESH(a_thread_gets_a_state_and_leaves_it_empty),
         XA_OS_FAKE_FRESH(without_memory_for_a_state_there_is_none),
         XA_OS_FAKE_FRESH(destructors_may_allocate_to_the_very_end),
+        cmocka_unit_test(nine_threads_may_make_the_first_call),
         XA_OS_FAKE_FRESH(a_thread_that_has_ended_works_without_a_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

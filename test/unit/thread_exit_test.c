@@ -32,7 +32,7 @@ at_exit(void *argument)
     struct ending *ending = argument;
     atomic_fetch_add(&total, 1);
     if (++ending->calls < ending->rounds)
-        xa_thread_exit_arm(ending);
+        assert_true(xa_thread_exit_arm(ending));
 }
 
 static void
@@ -40,7 +40,7 @@ end_armed(unsigned index, void *argument)
 {
     struct ending *endings = argument;
     errno = 1234;
-    xa_thread_exit_arm(&endings[index]);
+    (void)xa_thread_exit_arm(&endings[index]);
     if (errno != 1234)
         endings[index].calls = 1000;
 }

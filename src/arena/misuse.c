@@ -146,10 +146,24 @@ xa_misuse_end(const char *call, const void *pointer, enum xa_misuse misuse)
     xa_os_abort();
 }
 
+/* Each with each. */
+static void
+check_few_distinct(void *const *objects, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (objects[i] == objects[j])
+                xa_misuse_end("free", objects[i], XA_MISUSE_ALREADY_FREE);
+}
+
 void
 xa_misuse_check_distinct(void *const *objects, unsigned count)
 {
-    enum { PLACES = sizeof(void *) == 8 ? 128 : 256 };
+    enum { FEW = 10, PLACES = sizeof(void *) == 8 ? 128 : 256 };
+    if (count <= FEW) {
+        check_few_distinct(objects, count);
+        return;
+    }
     /* Numbers that are one more than an index; at most half of the places are used. */
     uint8_t table[PLACES] = {0};
     _Static_assert(2 * XA_MAGAZINE_OBJECTS_MAX <= PLACES, "there is an empty place to stop at");

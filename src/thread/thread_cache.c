@@ -13,7 +13,9 @@
  * to its slab, since it may come from another thread and have neighbours there.  Each further
  * step gives larger magazines, up to the class's bound, and needs its bytes from a budget
  * that all threads of the process share: so 500 threads cannot hold 500 full caches.
- * A cache that the purger took back, as its thread was idle, begins with the first magazine.
+ * A cache that the purger took back, as its thread was idle, begins with the first magazine;
+ * and so does that of the next thread which gets a thread's state: who starts threads again and
+ * again has them do the same.
  *
  * What a fork may cut: the owner's stores are ordered so that each object is in at
  * most one place at every instruction (objects between two places are lost, never
@@ -36,6 +38,7 @@ enum {
     EMPTIES_KEPT = 16,
     EMPTIES_AT_ONCE = 4,
     MISSES_PER_LOOK = 64,
+    NEWS_BYTES = 65536,
     STEP_FIRST = 4, /* with a magazine, where objects are small */
     STEP_MAX = 6,
 };
@@ -99,7 +102,9 @@ grow_to(struct xa_thread_state *state, unsigned size_class, unsigned step)
             return;
         atomic_fetch_add_explicit(&xa_thread_cache_budget.used_bytes, more, memory_order_relaxed);
         state->budget_bytes += more;
-        xa_page_purge_note_news();
+        /* Whether there is enough for a purging thread is asked now and then only. */
+        if (used / NEWS_BYTES != (used + more) / NEWS_BYTES)
+            xa_page_purge_note_news();
     }
     state->steps[size_class] = (uint8_t)step;
 }
@@ -129,16 +134,6 @@ xa_thread_cache_rest(struct xa_thread_state *state)
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
         if (state->steps[c] >= STEP_FIRST)
             state->steps[c] = (uint8_t)(first_step(c) - 1);
-    atomic_fetch_sub_explicit(
-        &xa_thread_cache_budget.used_bytes, state->budget_bytes, memory_order_relaxed);
-    state->budget_bytes = 0;
-}
-
-static void
-shrink_all(struct xa_thread_state *state)
-{
-    for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++)
-        state->steps[c] = 0;
     atomic_fetch_sub_explicit(
         &xa_thread_cache_budget.used_bytes, state->budget_bytes, memory_order_relaxed);
     state->budget_bytes = 0;
@@ -195,7 +190,7 @@ put_empty(struct xa_thread_state *state, struct xa_magazine *magazine)
 }
 
 /* Take the active magazine off, with its count set; NULL if there is none. */
-static struct xa_magazine *
+static inline struct xa_magazine *
 detach(struct xa_thread_state *state, unsigned size_class)
 {
     xa_slot *nothing = (xa_slot *)(uintptr_t)&xa_thread_state_nothing;
@@ -561,10 +556,12 @@ xa_thread_cache_flush(struct xa_thread_state *state)
         xa_thread_count_settle(state);
     for (unsigned c = 1; c <= XA_SMALL_CLASSES; c++) {
         hand_over(state, c, detach(state, c));
-        hand_over(
-            state, c, atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acquire));
+        /* Most have none.  What the purger takes meanwhile need not be handed over. */
+        if (atomic_load_explicit(&state->spares[c], memory_order_relaxed) != NULL)
+            hand_over(
+                state, c, atomic_exchange_explicit(&state->spares[c], NULL, memory_order_acquire));
     }
-    shrink_all(state);
+    xa_thread_cache_rest(state);
     (void)xa_large_stock_empty_own(state, XA_LARGE_STOCK_ALL);
     (void)xa_huge_stock_empty(state, XA_LARGE_STOCK_ALL);
     while (state->empties != NULL)

@@ -181,8 +181,8 @@ check_has_nothing(struct xa_thread_state *state)
         assert_null(atomic_load(&state->actives[c]));
         assert_null(atomic_load(&state->spares[c]));
         assert_null(atomic_load(&state->saved[c]));
-        /* The next magazine may be one miss away, but none is paid for. */
-        assert_true(state->steps[c] < 4);
+        /* The next magazine may be one miss away; for larger objects the first is a later step. */
+        assert_true(state->steps[c] < 4 || xa_size_class_table[c].object_bytes > 512);
     }
     assert_null(state->empties);
     assert_int_equal(state->empty_count, 0);

@@ -167,6 +167,28 @@ a_class_starts_slowly(void **state)
     assert_true(misses < 1000 / XA_MAGAZINE_OBJECTS_MAX + 10);
 }
 
+/* Magazines that come from a slab: the depot has none for a class that nobody used yet. */
+static void
+who_follows_a_thread_begins_with_a_magazine(void **state)
+{
+    (void)state;
+    struct xa_thread_state *own = begin(1);
+    unsigned used = CLASS, unused = CLASS + 1;
+    void *object = pop(own, used);
+    push(own, used, object);
+    xa_thread_cache_flush(own);
+    xa_thread_state_return(own);
+    struct xa_thread_state *next = xa_thread_state_take();
+    assert_ptr_equal(next, own);
+    atomic_store(&next->arena, xa_arena_at(0));
+    (void)xa_arena_trim(0);
+    assert_non_null(pop(next, used));
+    assert_true(xa_thread_state_objects(next, used) > 1);
+    assert_non_null(pop(next, unused));
+    assert_int_equal(xa_thread_state_objects(next, unused), 0);
+    assert_int_equal(atomic_load(&xa_thread_cache_budget.used_bytes), 0);
+}
+
 static void
 what_is_handed_out_first_has_a_cache_line_of_its_own(void **state)
 {
@@ -562,6 +584,7 @@ main(void)
         XA_OS_FAKE_FRESH(batches_of_a_magazine_only_change_magazines),
         XA_OS_FAKE_FRESH(what_is_pushed_last_is_popped_first),
         XA_OS_FAKE_FRESH(a_class_starts_slowly),
+        XA_OS_FAKE_FRESH(who_follows_a_thread_begins_with_a_magazine),
         XA_OS_FAKE_FRESH(what_is_handed_out_first_has_a_cache_line_of_its_own),
         XA_OS_FAKE_FRESH(a_cache_is_bounded_by_number_and_bytes),
         XA_OS_FAKE_FRESH(all_caches_together_keep_to_a_budget),
